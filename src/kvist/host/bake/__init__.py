@@ -1,0 +1,1 @@
+"""Build guest images on this machine out of its distribution's own packages."""

@@ -1,0 +1,84 @@
+"""Network cards of VMs: what is typed becomes a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvist.errors import Problem
+from kvist.specs.nic import Nic
+from kvist.values import Mac
+
+if TYPE_CHECKING:
+    from kvist.resources.host import Host
+
+DEFAULT_NETWORK = "default"
+"""The network that libvirt's own packages bring along."""
+
+
+USER_MODE = "user"
+"""The word for a card that needs no network of the host's: QEMU speaks for the guest, which is reached by forwards."""
+
+
+class Nics:
+    """Plans cards of a VM. What is wrong is gathered in `problems`."""
+
+    def __init__(self, host: Host, *, model: str, problems: list[Problem], where: str = "--nic") -> None:
+        self.host, self.model, self.problems, self.where = host, model, problems, where
+        self._networks = {net.name: net for net in host.connection.networks.all()}
+
+    def plan(self, wishes: Sequence[Nic]) -> tuple[Nic, ...]:
+        """Give the cards that are asked for: one on network "default" when nothing is, none for `none`."""
+        if not wishes:
+            return (self._one(Nic(type="user") if self.host.place.session else Nic(network=DEFAULT_NETWORK)),)
+        nics = tuple(self._one(wish) for wish in wishes if not nothing(wish))
+        addresses = [str(nic.mac) for nic in nics]
+        for twice in sorted({each for each in addresses if addresses.count(each) > 1}):
+            self._wrong(f"two cards are to have the address {twice}")
+        return nics
+
+    def _one(self, wish: Nic) -> Nic:
+        wish = self.plugged(wish)
+        if wish.variant() is None:
+            self._wrong("say what it is plugged into: a network, bridge=NAME or dev=INTERFACE")
+        # Drawn now and not by libvirt: the seed of cloud-init names its cards by their addresses.
+        return wish.replace(mac=wish.mac or str(Mac.random()), model=wish.model or self.model)
+
+    def plugged(self, wish: Nic) -> Nic:
+        """Give the card with what it is plugged into: a name that is no network may be a bridge."""
+        return wish if wish.network is None else self._plugged(wish, wish.network)
+
+    def _plugged(self, wish: Nic, name: str) -> Nic:
+        known = self._networks.get(name)
+        if known is None:
+            if name == USER_MODE:
+                return Nic(**{**dict(wish.items()), "network": None, "type": "user"})
+            if self._is_bridge(name):
+                return Nic(**{**dict(wish.items()), "network": None, "bridge": name})
+            there = ", ".join(self._networks) or "none"
+            self._wrong(
+                f'there is no network "{name}"; there is {there}', hint="kvist net ls, or --nic none, or --nic user"
+            )
+        elif not known.active:
+            self._wrong(f'network "{name}" is not active', hint=f"kvist net start {name}")
+        return wish
+
+    def _is_bridge(self, name: str) -> bool:
+        place = self.host.place
+        root = place.sandbox.root if place.sandbox else Path("/")
+        return (place.local or place.sandbox is not None) and (root / "sys/class/net" / name / "bridge").is_dir()
+
+    def _wrong(self, what: str, *, hint: str = "") -> None:
+        self.problems.append(Problem(self.where, what, hint))
+
+
+def nothing(wish: Nic) -> bool:
+    """Tell whether what is typed is `none`: no card at all."""
+    return "network" in wish and all(value is None for _, value in wish.items())
+
+
+def bare(nic: Nic) -> Nic:
+    """Leave out what is typed but stands in no document."""
+    kept = {key: value for key, value in nic.items() if key not in ("ip", "gateway", "dns")}
+    return Nic(**{key: value for key, value in kept.items() if value is not None})

@@ -1,0 +1,52 @@
+"""Steps that stay with a guest which has been started: waiting for it, and its console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kvist.engine.step import Site, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitFor(Step):
+    """Wait until a guest has come so far; `where` is what its host is called (Place.name), `timeout` is in seconds."""
+
+    after_commit = True
+    no_undo = "waiting changes nothing"
+    name: str
+    what: Literal["ip", "ssh", "agent", "cloud-init", "off"]
+    where: str
+    timeout: float = 300
+
+    def describe(self) -> str:
+        from kvist.resources.waiting import SENTENCES
+
+        return f'wait for VM "{self.name}" {SENTENCES[self.what]}'
+
+    def apply(self, at: Site) -> None:
+        from kvist.resources.host import Host, locate
+        from kvist.resources.waiting import wait
+        from kvist.values import Duration
+
+        host = Host(at.connection, locate(self.where), at.report)
+        wait(host.vm(self.name), self.what, timeout=Duration(self.timeout))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach(Step):
+    """Join the user's terminal to the console of a guest; `where` is what its host is called (Place.name)."""
+
+    after_commit = True
+    no_undo = "looking changes nothing"
+    name: str
+    where: str
+
+    def describe(self) -> str:
+        return f'open the console of VM "{self.name}"'
+
+    def apply(self, at: Site) -> None:
+        from kvist.resources.host import Host, locate
+        from kvist.resources.terminal import console
+
+        console(Host(at.connection, locate(self.where), at.report).vm(self.name))

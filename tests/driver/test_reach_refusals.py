@@ -1,0 +1,91 @@
+"""What cannot be reached is refused with the way out, before anything is tried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvist.cli.main import main
+from kvist.cli.render import plain
+from kvist.errors import Conflict, Invalid, Unsupported
+from kvist.resources.copying import cp
+from kvist.resources.host import Host, connect
+from kvist.resources.hostcheck import check
+from kvist.resources.reach import execute, ssh, ssh_config
+from kvist.resources.screen import screenshot
+from kvist.resources.show import show
+from kvist.resources.terminal import console
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    opened = connect("test:///default")
+    yield opened
+    opened.close()
+
+
+def test_a_vm_that_is_off_cannot_be_reached_in_any_way(host: Host) -> None:
+    host.connection.domains.destroy("test")
+    vm = host.vm("test")
+    for act in (
+        lambda: console(vm),
+        lambda: execute(vm, command=("true",)),
+        lambda: ssh(vm),
+        lambda: screenshot(vm),
+        lambda: cp(host, ("test:/etc/hosts",), "."),
+    ):
+        with pytest.raises(Conflict, match="it is off") as refused:
+            act()
+        assert refused.value.hint == "kvist start test"
+
+
+def test_a_vm_without_a_video_card_has_no_screen(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="no video card"):
+        screenshot(host.vm("test"), tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("sources", "to"), [(("a",), "b"), (("web:a",), "db:b"), (("web:a", "db:a"), "."), ((), "b")])
+def test_a_copy_has_one_vm_on_one_side(host: Host, sources: tuple[str, ...], to: str) -> None:
+    with pytest.raises(Invalid, match="from this machine to one VM"):
+        cp(host, sources, to)
+
+
+def test_running_nothing_is_refused(host: Host) -> None:
+    with pytest.raises(Invalid, match="nothing to run"):
+        execute(host.vm("test"))
+
+
+def test_a_host_without_addresses_gives_an_empty_ssh_configuration(host: Host) -> None:
+    assert ssh_config(host) == ""
+
+
+def test_all_that_is_known_is_plain_data_also_of_a_vm_that_somebody_else_made(host: Host) -> None:
+    told = json.loads(json.dumps(plain(show(host.vm("test")))))
+    assert (told["name"], told["state"], told["persistent"], told["agent"]) == ("test", "running", True, False)
+    assert told["memory"] == 2 << 30
+    assert told["nics"][0] == {"mac": "aa:bb:cc:dd:ee:ff", "type": "network", "source": "default",
+                               "model": None, "address": None}  # fmt: skip
+    assert told["pending"] == []
+    host.connection.domains.destroy("test")
+    assert show(host.vm("test")).keys() == told.keys()
+
+
+def test_the_exit_code_of_a_host_check_says_whether_something_is_in_the_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kvist.host import checks
+    from kvist.host.checks import Finding
+
+    found = [Finding("module", True, "loaded"), Finding("flag", None, "not to be told")]
+    monkeypatch.setattr(checks, "kvm_findings", lambda: found)
+    assert check().exit == 0
+    found.append(Finding("device", False, "there is none", "modprobe kvm_intel"))
+    assert check().exit == 1
+    assert main(["host", "check", "-o", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)[2] == {
+        "check": "device", "ok": False, "proof": "there is none", "fix": "modprobe kvm_intel"
+    }  # fmt: skip

@@ -1,0 +1,50 @@
+"""Lists of checksums in the publishers' styles, and the catalogue."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvist.errors import NotFound
+from kvist.host import catalogue
+from kvist.host.fetch import HASHES, find_checksum
+
+A, B = "a" * 64, "b" * 128
+
+
+@pytest.mark.parametrize(
+    ("listing", "found"),
+    [
+        (f"{A}  disk.img\n{'c' * 64}  other.img\n", A),
+        (f"{A} *disk.img\n", A),
+        (f"{A}  ./images/disk.img\n", A),
+        (
+            f"-----BEGIN PGP-----\nHash: SHA256\n\n# disk.img: 5 bytes\nSHA256 (disk.img) = {A.upper()}\n",
+            A,
+        ),
+        (f"SHA256 (disk.img) = {A}\nSHA512 (disk.img) = {B}\n", B),
+        (f"{B}\n", B),
+    ],
+)
+def test_a_checksum_is_found_in_every_style(listing: str, found: str) -> None:
+    assert find_checksum(listing, "disk.img") == found
+
+
+def test_a_list_that_does_not_name_the_file_is_refused() -> None:
+    with pytest.raises(NotFound, match=r'does not name "disk\.img"'):
+        find_checksum(f"{A}  mydisk.img\n", "disk.img")
+
+
+def test_every_entry_of_the_catalogue_is_whole() -> None:
+    entries = catalogue.entries()
+    assert {entry.arch for entry in entries} == {"amd64", "arm64"}
+    for entry in entries:
+        assert entry.url.startswith("https://") and entry.checksums.startswith("https://"), entry.name
+        assert entry.kind in HASHES.values(), entry.name
+        assert entry.min_memory >= 128 * 1024**2, entry.name
+        assert ("arm64" in entry.url or "aarch64" in entry.url) == (entry.arch == "arm64"), entry.url
+
+
+def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(NotFound, match=r"near it: .*debian-12"):
+        catalogue.lookup("debain-12", "amd64")
+    assert catalogue.lookup("debian-12", "arm64").arch == "arm64"
