@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from kvist.host.hand import Hand
     from kvist.virt.connection import Connection
 
 
@@ -60,6 +61,12 @@ def _go_on() -> None:
     return None
 
 
+def _this_machine() -> Hand:
+    from kvist.host.hand import Hand
+
+    return Hand()
+
+
 @dataclass(frozen=True)
 class Site:
     """Where steps are carried out: the host they act on, and who is told of progress."""
@@ -76,6 +83,13 @@ class Site:
     """Seconds to wait for another kvist that is busy with the same object."""
     look: Callable[[], None] = field(default=_go_on)
     """Raises KeyboardInterrupt in a thread that is to stop; called by every loop that waits for long."""
+    reach: Callable[[], Hand] = field(default=_this_machine)
+    """Gives a hand on the host, for what libvirt does not do: its programs and files."""
+
+    @property
+    def hand(self) -> Hand:
+        """The programs and files of the host. Raises Unsupported where they are out of reach."""
+        return self.reach()
 
 
 _STEPS: dict[str, type[Step]] = {}

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Site
-from kvist.errors import Invalid, KvistError, NotFound, Unreachable
+from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
 
 if TYPE_CHECKING:
+    from kvist.host.hand import Hand
     from kvist.resources.history import History
     from kvist.resources.image import Images
     from kvist.resources.machines import Machines
@@ -47,6 +48,23 @@ class Place(NamedTuple):
         """The ssh destination of a remote host, empty for one that is not reached by ssh."""
         return self.uri.partition("://")[2].partition("/")[0] if "+ssh" in self.uri.partition("://")[0] else ""
 
+    def hand(self) -> Hand:
+        """Give a hand on it: its programs and files. Raises Unsupported where neither can be reached from here."""
+        from kvist.host.hand import Hand
+
+        if self.sandbox is not None:
+            return Hand(prefix=self.sandbox.enter([]), root=str(self.sandbox.root))
+        if self.local:
+            return Hand()
+        if self.ssh:
+            from kvist.resources.route import Route
+
+            return Hand(ssh=Route(self).login)
+        raise Unsupported(
+            f'the programs and files of host "{self.name}" are out of reach',
+            hint="a host by ssh: qemu+ssh://root@hv2/system",
+        )
+
 
 class Chosen(NamedTuple):
     """The host that is taken, and why that one."""
@@ -77,7 +95,7 @@ class Host:
         self.place = place
         self.why = why
         """Why a line acts on this host and no other."""
-        self.site = Site(connection, place=place.name, asked=asked, identify=self._identify)
+        self.site = Site(connection, place=place.name, asked=asked, identify=self._identify, reach=lambda: self.hand)
         if report is not None:
             self.site = replace(self.site, report=report)
         if patience is not None:
@@ -97,6 +115,11 @@ class Host:
         told = Host(self.connection, self.place, report, asked=self.site.asked, why=self.why)
         told.site = replace(told.site, patience=self.site.patience, look=look)
         return told
+
+    @cached_property
+    def hand(self) -> Hand:
+        """The programs and files of the host."""
+        return self.place.hand()
 
     def vm(self, name: str) -> Machine:
         """Give the VM of this name; it is looked up when something is asked of it."""
