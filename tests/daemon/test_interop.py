@@ -122,14 +122,14 @@ def test_a_vm_that_kvist_made_is_shown_dumped_edited_started_and_stopped_by_virs
     words = ("create", "ours", "--image", "micro", "--memory", "128M", "--cpus", "1", "--no-start")
     line(*words)
     assert "ours" in virsh("list", "--all", "--name").split()
-    assert "Max memory:     131072 KiB" in virsh("dominfo", "ours")
+    assert "Used memory:    131072 KiB" in virsh("dominfo", "ours")
     assert "ours.qcow2" in virsh("domblklist", "ours")
     edited = sandbox.enter(["env", "EDITOR=sed -i 's|<on_crash>destroy|<on_crash>restart|'", "virsh", "edit", "ours"])
     assert "edited" in run(edited).text
     assert "<on_crash>restart</on_crash>" in virsh("dumpxml", "ours")
     assert line.json(*words)["changed"] is False
     virsh("define", "/dev/stdin", input=virsh("dumpxml", "ours").replace("131072", "163840"))
-    assert line.json("show", "ours")["memory_max"] == 160 << 20
+    assert line.json("show", "ours")["memory"] == 160 << 20
     assert "memory is 160M, not 128M" in line.refused(*words, code=1)
     virsh("start", "ours")
     line("console", "ours", *LOGIN)
