@@ -44,6 +44,8 @@ BUSES: Final = {"vd": "virtio", "sd": "scsi", "hd": "ide", "fd": "fdc", "xv": "x
 FIXED: Final = {
     "name": "kvist rename OLD NEW",
     "uuid": "a VM keeps its UUID; clone it for another",
+    "arch": "a VM of another architecture is another VM: kvist create NAME --arch ARCH",
+    "os_type": "a VM that is virtualised otherwise is another VM: kvist create NAME",
     "image": "a disk is made from an image when its VM is: kvist create NAME --image IMAGE",
 }
 """What no VM changes once it is made, and the way out."""
@@ -65,7 +67,7 @@ def problems(document: Document, wish: Vm) -> list[Problem]:
     wrong = [
         Problem(f".{name}", "does not change once a VM is made", hint)
         for name, hint in FIXED.items()
-        if wish.get(name) is not None and wish.get(name) != have.get(name)
+        if name in wish and wish.get(name) != have.get(name)
     ]
     for device in devices(document, wish):
         wrong += _wrong(device)
