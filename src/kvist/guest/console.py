@@ -24,6 +24,8 @@ _PATIENCE = 10.0
 _TICK = 0.2
 _KEPT = 256 << 10
 _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHM])")
+_CUT_OFF = re.compile(r"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[()])?|\r)$")
+"""The first half of such a sequence, or of a line break, at the very end."""
 _ESCAPE = re.compile(rb"\\x[0-9a-fA-F]{2}|\\.?|\^.?", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b"\\": b"\\", b"^": b"^"}
 
@@ -195,7 +197,8 @@ def script(
         quiet = min(deadline, clock() + 1)
         while clock() < quiet and listen(_TICK):
             continue
-    return plain("".join(seen))
+    # Who hangs up does not wait for the rest of what a terminal is told.
+    return _CUT_OFF.sub("", plain("".join(seen)))
 
 
 def parse_send(text: str) -> Send:
