@@ -219,7 +219,7 @@ def test_letters_and_line_breaks_that_come_in_two_pieces_are_put_together() -> N
     assert script(guest, [parse_expect("^grün$"), parse_expect("^ok$")], timeout=2) == "grün\nok"
 
 
-@pytest.mark.parametrize("half", [b"\x1b", b"\x1b[", b"\x1b[6", b"\x1b]0;title", b"\x1b(", b"\r"])
+@pytest.mark.parametrize("half", [b"\x1b", b"\x1b[", b"\x1b[6", b"\x1b]0;title", b"\x1b(", b"\x1b[6\r", b"\r"])
 def test_the_half_of_what_a_terminal_is_told_is_not_shown(half: bytes) -> None:
     assert script(Fake(b"42\r\n# " + half), [parse_expect("# ")], timeout=2) == "42\n# "
 

@@ -24,8 +24,8 @@ _PATIENCE = 10.0
 _TICK = 0.2
 _KEPT = 256 << 10
 _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-Za-z]|[=>78cDEHM])")
-_CUT_OFF = re.compile(r"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[()])?|\r)$")
-"""The first half of such a sequence, or of a line break, at the very end."""
+_CUT_OFF = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[()])?\Z")
+"""The first half of such a sequence, at the very end."""
 _ESCAPE = re.compile(rb"\\x[0-9a-fA-F]{2}|\\.?|\^.?", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b"\\": b"\\", b"^": b"^"}
 
@@ -197,8 +197,7 @@ def script(
         quiet = min(deadline, clock() + 1)
         while clock() < quiet and listen(_TICK):
             continue
-    # Who hangs up does not wait for the rest of what a terminal is told.
-    return _CUT_OFF.sub("", plain("".join(seen)))
+    return ended("".join(seen))
 
 
 def parse_send(text: str) -> Send:
@@ -252,6 +251,11 @@ def plain(text: str) -> str:
     # A carriage return at the very end may be the first half of a line break: it waits for the rest.
     tail = "\r" if text.endswith("\r") else ""
     return _CONTROL.sub("", text).rstrip("\r").replace("\r\n", "\n").replace("\r", "\n").replace("\0", "") + tail
+
+
+def ended(text: str) -> str:
+    """Give what is `plain` of a text that nothing follows: half a sequence or line break at its end is left out."""
+    return plain(_CUT_OFF.sub("", text.rstrip("\r")))
 
 
 def _last(seen: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from kvist.engine.ask import Ask, Part
 from kvist.errors import Conflict, Denied, Unsupported
-from kvist.guest.console import Step, interact, opening, parse_expect, parse_send, plain, script
+from kvist.guest.console import Step, ended, interact, opening, parse_expect, parse_send, plain, script
 from kvist.resources.reach import must_run
 from kvist.values import Duration
 
@@ -102,19 +102,18 @@ def _shown() -> Iterator[Callable[[bytes], None]]:
     """Show what the guest writes line by line, without the sequences that a terminal would obey, or even answer."""
     pending = bytearray()
 
-    def write(upto: int) -> None:
-        text = plain(pending[:upto].decode(errors="replace")).strip("\r")
-        del pending[:upto]
+    def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
     def show(piece: bytes) -> None:
         pending.extend(piece)
-        write(pending.rfind(b"\n") + 1)
+        upto = pending.rfind(b"\n") + 1
+        write(plain(pending[:upto].decode(errors="replace")).strip("\r"))
+        del pending[:upto]
 
     try:
         yield show
     finally:
-        if pending:
-            pending.extend(b"\n")
-            write(len(pending))
+        if rest := ended(pending.decode(errors="replace")):
+            write(f"{rest}\n")
