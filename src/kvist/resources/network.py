@@ -220,7 +220,8 @@ class Networks(Maker, Setter, Namer):
         document = Document.parse(networks.xml(name, stored=True))
         Network(name=new).write(document.root)
         yield from self._gone(state)
-        yield DefineNetwork(name=new, uuid=state.uuid, xml=document.text(), shown=(("renamed", f"{name} -> {new}"),))
+        shown = (("renamed", f"{name} -> {new}"),)
+        yield DefineNetwork(name=new, uuid=state.uuid, xml=document.text(), shown=shown, followed=True)
         if state.active:
             yield StartNetwork(name=new)
         if state.autostart:

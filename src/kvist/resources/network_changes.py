@@ -15,8 +15,8 @@ from kvist.xml.diff import label
 from kvist.xml.document import Document
 from kvist.xml.spec import Spec
 
-OF_CARDS: Final = frozenset((*Traffic.FIELDS, "mtu", "forward", "dev", "interfaces"))
-"""What a card takes from its network when it is plugged in."""
+OF_CARDS: Final = frozenset((*Traffic.FIELDS, "mtu", "forward", "dev", "interfaces", "subnet"))
+"""What a card takes from its network when it is plugged in, and its guest when it asks for an address."""
 HIDDEN: Final = ("uuid", "made_by", "forward", "interfaces")
 
 
@@ -49,7 +49,6 @@ def plan(
         "after": new_stored.text(),
         "restart": restart,
         "replug": any(field.partition("[")[0] in OF_CARDS for field, _, _ in shown),
-        "renew": subnets(_read(stored)) != subnets(_read(new_stored)),
         "shown": tuple(shown),
     }
     yield RemakeUnderGuests(**values, blinked=tuple(guests)) if restart and guests else RemakeNetwork(**values)

@@ -96,14 +96,3 @@ def moved(card: Element, network: str, stored: Element | None) -> Document:
                 copy.remove(part)
             copy.extend(deepcopy(stored.findall(tag)))
     return Document(copy)
-
-
-def with_link(card: Document, state: str) -> Document:
-    """Give a card whose cable is plugged in (up) or out (down)."""
-    copy = card.copy()
-    link = copy.root.find("link")
-    if link is None:
-        link = copy.root.makeelement("link")
-        copy.root.append(link)
-    link.set("state", state)
-    return copy

@@ -55,6 +55,12 @@ def holders(hand: Hand) -> list[Holder]:
 
 def explained(at: Site, name: str, wrong: KvistError) -> KvistError:
     """Give the error with the name of what is in the way, where that can be found."""
+    if "vlan_filtering" in wrong.what:
+        return Unsupported(
+            f'cannot start network "{name}": its table of addresses is to be kept by libvirt, and this kernel filters '
+            "no VLANs on bridges",
+            hint=f"kvist net set {name} --mac-table kernel",
+        )
     if not any(sign in wrong.what for sign in SIGNS):
         return wrong
     net = Network.read(Document.parse(at.connection.networks.xml(name, stored=True)).root)

@@ -11,7 +11,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, NotFound, Problem
-from kvist.resources.network_wish import network_of
+from kvist.resources.network_wish import network_of, subnets
 from kvist.resources.network_words import NAME
 from kvist.specs.network import HOSTNAME, DhcpHost, DnsHost, Ip, Network
 from kvist.values import Mac, Name
@@ -68,7 +68,13 @@ def leases(
     for state in states:
         net = Network.read(Document.parse(state.xml).root)
         reserved = {(str(host.mac), str(host.ip)): host for ip in net.ips for host in ip.hosts}
-        mine = {(lease.mac.lower(), lease.address): lease for lease in given if lease.network == state.name}
+        there = subnets(net)
+        mine = {
+            (lease.mac.lower(), lease.address): lease
+            for lease in given
+            # What was leased before the network had another subnet is nobody's any more.
+            if lease.network == state.name and any(ip_address(lease.address) in subnet for subnet in there)
+        }
         for key in dict.fromkeys((*reserved, *mine)):
             host, lease = reserved.get(key), mine.get(key)
             mac, address = key
@@ -129,7 +135,7 @@ def unreserve(
     if not gone and any(who == document.name for document in self.host.connection.domains.both()):
         macs = _macs(self.host, name, who)
         gone = [(ip, host) for ip, host in there if str(host.mac) in macs]
-    yield from _written(self.host, name, _without(gone))
+    yield from amended(self.host, name, released(gone))
 
 
 @operation
@@ -154,7 +160,7 @@ def add_host(
             hint=f"kvist net host remove {name} {wanted}",
         )
     had = next((host.names or () for host in net.dns_hosts if host.ip == ip), ())
-    yield from _written(self.host, name, Network(dns_hosts=(DnsHost(ip=ip, names=(*had, wanted)),)))
+    yield from amended(self.host, name, Network(dns_hosts=(DnsHost(ip=ip, names=(*had, wanted)),)))
 
 
 @operation
@@ -173,7 +179,7 @@ def remove_host(
         return
     left = tuple(each for each in found.names or () if each != hostname)
     wish = DnsHost(ip=found.ip, names=left) if left else DnsHost.removed(ip=found.ip)
-    yield from _written(self.host, name, Network(dns_hosts=(wish,)))
+    yield from amended(self.host, name, Network(dns_hosts=(wish,)))
 
 
 def reservation(host: Host, name: str, who: Who, address: str, *, xml: str) -> Iterator[Step]:
@@ -184,16 +190,19 @@ def reservation(host: Host, name: str, who: Who, address: str, *, xml: str) -> I
     net = Network.read(Document.parse(xml).root)
     ip = subnet_for(net, name, address)
     mine = [(each, one) for each in net.ips for one in each.hosts if str(one.mac) == who.mac]
+    if any(one.name == who.name for each in net.ips for one in each.hosts if str(one.mac) != who.mac):
+        # libvirt lets a name be one card's only: the first has it.
+        who = who._replace(name=None)
     if any(one.ip == address and one.name == (who.name or one.name) for _, one in mine):
         return
     _check_free(host, net, name, who, address)
     named = next((one.name for _, one in mine if one.name), None)
     old = [(each, one) for each, one in mine if (network_of(each) or each) == (network_of(ip) or ip)]
     wanted = DhcpHost(mac=Mac(who.mac), ip=address, name=who.name or named)
-    gone = _without(old)
+    gone = released(old)
     hosts = tuple(one for each in gone.ips for one in each.hosts if one.ip != address)
     kept = DhcpHost(**{key: value for key, value in wanted.items() if value is not None})
-    yield from _written(host, name, Network(ips=(Ip(address=ip.address, hosts=(*hosts, kept)),)))
+    yield from amended(host, name, Network(ips=(Ip(address=ip.address, hosts=(*hosts, kept)),)))
 
 
 def subnet_for(net: Network, name: str, address: str) -> Ip:
@@ -281,7 +290,8 @@ def _host(hostname: str, address: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _without(gone: Sequence[tuple[Ip, DhcpHost]]) -> Network:
+def released(gone: Sequence[tuple[Ip, DhcpHost]]) -> Network:
+    """Give the wish that these reservations be no more."""
     by_ip: dict[str | None, tuple[DhcpHost, ...]] = {}
     for ip, host in gone:
         key = {"mac": host.mac, "id": host.id, "ip": host.ip}
@@ -289,7 +299,8 @@ def _without(gone: Sequence[tuple[Ip, DhcpHost]]) -> Network:
     return Network(ips=tuple(Ip(address=address, hosts=hosts) for address, hosts in by_ip.items()))
 
 
-def _written(host: Host, name: str, wish: Network) -> Iterator[Step]:
+def amended(host: Host, name: str, wish: Network) -> Iterator[Step]:
+    """Work out the steps that write a wish into a network's documents."""
     from kvist.resources.network_setting import documents, steps
 
     state = host.connection.networks.get(name)

@@ -20,23 +20,23 @@ PARKED = "kvist-park-"
 
 
 @contextmanager
-def parked(at: Site, name: str, *, replug: bool = False, renew: bool = False) -> Iterator[None]:
+def parked(at: Site, name: str, *, replug: bool = False) -> Iterator[None]:
     """Take the running guests' cards off a network while the block runs, and plug them in again.
 
     A card on a bridge waits on a network made for that, so that the guest sees no more than lost packets. With
     `replug`, and where there is no bridge, the guest sees its card go and come.
     """
     park = PARKED + name
-    _plug_in_again(at, name, park, out=True, replug=replug, renew=renew)
+    _plug_in_again(at, name, park, out=True, replug=replug)
     try:
         yield
     finally:
-        _plug_in_again(at, name, park, out=False, replug=replug, renew=renew)
+        _plug_in_again(at, name, park, out=False, replug=replug)
         if at.connection.networks.exists(park):
             at.connection.networks.stop(park)
 
 
-def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool, renew: bool) -> None:
+def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool) -> None:
     connection = at.connection
     for document in connection.domains.both():
         if not document.live or (name not in document.live):
@@ -45,12 +45,12 @@ def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool, r
         for card in guests.cards(document.live, [name, park]):
             own = kept.get(guests.mac_of(card))
             if out:
-                _out(at, document.name, card, own, park, renew=renew)
+                _out(at, document.name, card, own, park)
             else:
-                _in(at, document.name, card, own, name, park, replug=replug, renew=renew)
+                _in(at, document.name, card, own, name, park, replug=replug)
 
 
-def _out(at: Site, vm: str, card: Element, own: Element | None, park: str, *, renew: bool) -> None:
+def _out(at: Site, vm: str, card: Element, own: Element | None, park: str) -> None:
     source = card.find("source")
     if not guests.bridged(card) or (source is not None and source.get("network") == park):
         return
@@ -60,12 +60,10 @@ def _out(at: Site, vm: str, card: Element, own: Element | None, park: str, *, re
         Network(name=park).write(place.root)
         networks.create(place.text(), name=park)
     away = guests.moved(card, park, own)
-    at.connection.devices.update(vm, (guests.with_link(away, "down") if renew else away).text())
+    at.connection.devices.update(vm, away.text())
 
 
-def _in(
-    at: Site, vm: str, card: Element, own: Element | None, name: str, park: str, *, replug: bool, renew: bool
-) -> None:
+def _in(at: Site, vm: str, card: Element, own: Element | None, name: str, park: str, *, replug: bool) -> None:
     from kvist.resources.steps.alter import unplug
 
     back = guests.moved(card, name, own)
@@ -81,12 +79,6 @@ def _in(
                 # A guest that does not let go of its card is left with the card as it was.
                 at.connection.devices.update(vm, back.text())
             raise
-        at.connection.devices.attach(vm, _wired(back, own).text())
+        at.connection.devices.attach(vm, back.text())
         return
-    at.connection.devices.update(vm, (_wired(back, own) if renew else back).text())
-
-
-def _wired(card: Document, own: Element | None) -> Document:
-    """Give the card with its cable as the VM's definition has it: plugged in, unless that says otherwise."""
-    link = own.find("link") if own is not None else None
-    return guests.with_link(card, str(link.get("state")) if link is not None else "up")
+    at.connection.devices.update(vm, back.text())

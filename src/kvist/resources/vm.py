@@ -229,6 +229,7 @@ class Machine:
         Example: kvist delete web --force
         """
         from kvist.resources.disk import belongings
+        from kvist.resources.network_reserving import given_free
 
         if self.name not in self.host.connection.domains.names():
             return
@@ -241,6 +242,7 @@ class Machine:
             )
         going = [] if keep_disks else belongings(self, named=disk)
         persistent = self.host.connection.domains.persistent(self.name)
+        yield from given_free(self.host, [str(nic.mac) for nic in self.spec.nics if nic.mac])
         if persistent and not purge:
             from kvist.resources.retiring import retire, retire_volumes
 

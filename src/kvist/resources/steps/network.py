@@ -39,6 +39,8 @@ class DefineNetwork(NetworkStep):
     xml: str
     shown: tuple[tuple[str, str], ...] = ()
     """What the answer tells of it: fields and values."""
+    followed: bool = False
+    """It is another name of a network that was there: VMs that are off follow it, by steps of their own."""
 
     def describe(self) -> str:
         return f'define network "{self.name}"'
@@ -56,7 +58,7 @@ class DefineNetwork(NetworkStep):
             networks.undefine(self.name)
 
     def inverse(self, at: Site) -> Sequence[Step]:
-        self._must_be_free(at, "remove", running=False)
+        self._must_be_free(at, "remove", running=self.followed)
         return super().inverse(at)
 
     def verify(self, at: Site) -> None:
@@ -291,9 +293,7 @@ class RemakeNetwork(NetworkStep):
     after: str
     restart: bool
     replug: bool = False
-    """Cards have to be taken out and plugged in again, not only moved: what they are themselves changes."""
-    renew: bool = False
-    """Guests need new addresses: their cables are plugged out and in."""
+    """Guests have to see their cards go and come: what these are changes, or their addresses."""
     shown: tuple[tuple[str, Any, Any], ...] = ()
 
     def describe(self) -> str:
@@ -312,7 +312,7 @@ class RemakeNetwork(NetworkStep):
         if not self.restart:
             networks.define(xml, name=self.name)
             return
-        with parked(at, self.name, replug=self.replug, renew=self.renew):
+        with parked(at, self.name, replug=self.replug):
             if networks.active(self.name):
                 networks.stop(self.name)
             networks.define(xml, name=self.name)
