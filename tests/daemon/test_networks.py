@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,11 @@ def twice(line: Kvist, *words: str) -> dict[str, Any]:
     return first
 
 
+def uncounted(xml: str) -> str:
+    """Leave out how many cards are plugged in: libvirt forgets it with every update of a network that runs."""
+    return re.sub(r" connections='\d+'", "", xml)
+
+
 def links(sandbox: Sandbox) -> set[str]:
     return {each["ifname"] for each in json.loads(host(sandbox, "ip", "-json", "link"))}
 
@@ -143,7 +149,7 @@ def test_a_bridge_with_settings_of_its_own_has_them_in_the_kernel(line: Kvist, s
 def test_row_25_dhcp_and_names_change_live_while_guests_go_on(
     line: Kvist, sandbox: Sandbox, virsh: Virsh, guests: None
 ) -> None:
-    stored, live = virsh("net-dumpxml", NET, "--inactive"), virsh("net-dumpxml", NET)
+    stored, live = virsh("net-dumpxml", NET, "--inactive"), uncounted(virsh("net-dumpxml", NET))
     with unbroken(line):
         first = twice(line, "net", "set", NET, "--dhcp", "10.66.0.20-60")
         assert {change["when"] for change in first["changes"]} == {"live"}
@@ -155,7 +161,8 @@ def test_row_25_dhcp_and_names_change_live_while_guests_go_on(
         twice(line, "net", "set", NET, "--portgroup", "web,in_average=1M")
     for _ in range(5):
         line("undo")
-    assert (virsh("net-dumpxml", NET, "--inactive"), virsh("net-dumpxml", NET)) == (stored, live)
+    assert virsh("net-dumpxml", NET, "--inactive").splitlines() == stored.splitlines()
+    assert uncounted(virsh("net-dumpxml", NET)).splitlines() == live.splitlines()
 
 
 def test_a_reservation_gives_the_address_and_the_name_to_siblings(line: Kvist, guests: None) -> None:
@@ -167,7 +174,7 @@ def test_a_reservation_gives_the_address_and_the_name_to_siblings(line: Kvist, g
 
 
 def test_a_reservation_is_moved_live_and_quickly(line: Kvist, host: Host, virsh: Virsh, guests: None) -> None:
-    before = virsh("net-dumpxml", NET)
+    before = uncounted(virsh("net-dumpxml", NET))
     mac = next(row["mac"] for row in line.json("net", "leases", NET) if row["vm"] == TWO)
     text = f"<host mac='{mac}' name='{TWO}' ip='10.66.0.77'/>"
     began = time.monotonic()
@@ -185,7 +192,7 @@ def test_a_reservation_is_moved_live_and_quickly(line: Kvist, host: Host, virsh:
         assert f'reserved for "{ONE}"' in line.refused("net", "reserve", NET, TWO, "10.66.0.5", code=1)
         assert "10.66.0.0/24" in line.refused("net", "reserve", NET, TWO, "10.67.0.5", code=2)
         twice(line, "net", "unreserve", NET, TWO)
-    assert virsh("net-dumpxml", NET) == before
+    assert uncounted(virsh("net-dumpxml", NET)) == before
 
 
 def test_what_is_not_live_restarts_the_network_under_its_guests_which_keep_their_leases(
@@ -237,7 +244,8 @@ def test_a_network_that_is_used_is_not_deleted_stopped_or_renamed(line: Kvist, g
 
 def test_row_18_who_holds_the_port_is_named_and_nothing_is_left(line: Kvist, sandbox: Sandbox) -> None:
     # IP_FREEBIND: the address is not there yet. Source: ip(7).
-    script = "import socket, time; s = socket.socket(2, 2); s.setsockopt(0, 15, 1); s.bind(('10.68.0.1', 53)); time.sleep(60)"
+    bind = "s = socket.socket(2, 2); s.setsockopt(0, 15, 1); s.bind(('10.68.0.1', 53))"
+    script = f"import socket, time; {bind}; time.sleep(60)"
     pid = host(sandbox, "sh", "-c", f'python3 -c "{script}" >/dev/null 2>&1 & echo $!').strip()
     try:
         eventually(lambda: "10.68.0.1:53" in host(sandbox, "ss", "-Hlnu"), True)

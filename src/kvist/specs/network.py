@@ -168,7 +168,6 @@ class VirtualFunction(Spec):
     PAGE = "https://libvirt.org/formatnetwork.html#connectivity"
     FIRST = ("pci",)
 
-    kind: str | None = attr("@type", choice("pci"), applies=REPLUG, doc="Where it sits.", default=None)
     pci: PciAddress | None = pci("", applies=REPLUG, doc="Its PCI address.", default=None)
 
 
@@ -286,7 +285,7 @@ class Network(Traffic):
         "forward/pf/@dev", applies=REPLUG, doc="Card of the host whose virtual functions guests get.", default=None
     )
     functions: tuple[VirtualFunction, ...] = many(
-        "forward/address",
+        "forward/address[@type='pci']",
         VirtualFunction,
         key="pci",
         applies=REPLUG,

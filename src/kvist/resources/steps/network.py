@@ -230,11 +230,10 @@ class AmendNetwork(NetworkStep):
     def undo(self, at: Site) -> None:
         if not at.connection.networks.exists(self.name):
             return
-        live, stored = self._open(at, self.after, self.before)
-        for number, here in enumerate((live, stored)):
-            if here:
-                scope = {"live": number == 0, "stored": number == 1}
-                self._put_back(at, self.places[number], **scope)
+        for number, place in enumerate(self.places):
+            # Looked at one after the other: where both are one document, there is nothing left for the second.
+            if self._open(at, self.after, self.before)[number]:
+                self._put_back(at, place, live=number == 0, stored=number == 1)
 
     def _open(self, at: Site, old: str, new: str) -> tuple[bool, bool]:
         """Tell in which of the two documents there is something to do."""
