@@ -131,6 +131,15 @@ def test_the_hosts_own_address_and_a_stranger_are_refused(host: Host) -> None:
         host.networks.show("lob")
 
 
+def test_a_reservation_that_is_taken_back_stands_where_it_was(host: Host) -> None:
+    host.networks.create("lab", typed(subnet="10.10.0.0/24"))
+    for number in (1, 2, 3):
+        host.networks.reserve("lab", f"52:54:00:00:00:0{number}", f"10.10.0.{number + 10}")
+    before = documents(host)
+    host.networks.unreserve("lab", "10.10.0.12")
+    undone(host, before)
+
+
 def test_names_come_and_go_and_share_an_address(host: Host) -> None:
     host.networks.create("lab", typed(subnet="10.10.0.0/24"))
     before = documents(host)
@@ -170,6 +179,10 @@ def test_a_network_that_a_vm_uses_is_not_deleted(host: Host) -> None:
     shown = host.networks.show("default")
     assert [guest["vm"] for guest in shown["guests"]] == ["test", "web"]
     twice(host.networks.reserve, "default", "web", "192.168.122.77")
+    assert [(row.vm, row.hostname) for row in host.networks.leases("default")] == [("web", "web")]
+    host.vm("web").rename("www")
+    assert [(row.vm, row.hostname) for row in host.networks.leases("default")] == [("www", "www")]
+    host.history.undo()
     assert [(row.vm, row.hostname) for row in host.networks.leases("default")] == [("web", "web")]
     host.vm("web").delete(purge=True)
     assert host.networks.leases("default") == []

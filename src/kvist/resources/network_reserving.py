@@ -10,7 +10,7 @@ from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.network_names import Who, amended, released, reservation
 from kvist.resources.network_wish import network_of
-from kvist.specs.network import Network
+from kvist.specs.network import DhcpHost, Ip, Network
 from kvist.values import Name
 from kvist.xml.document import Document
 
@@ -52,14 +52,28 @@ def reserved(host: Host, vm: str, nics: Sequence[Nic], problems: list[Problem], 
 
 def given_free(host: Host, macs: Iterable[str]) -> Iterator[Step]:
     """Work out the steps that give free what is reserved for cards which go."""
-    going = {mac.lower() for mac in macs}
+    for name, gone in _of_cards(host, macs):
+        yield from amended(host, name, released(gone))
+
+
+def renamed(host: Host, macs: Iterable[str], old: str, new: str) -> Iterator[Step]:
+    """Work out the steps by which a VM with these cards is found by its new name."""
+    was, name = Name(old).hostname, Name(new).hostname
+    for network, there in _of_cards(host, macs):
+        mine = [(ip, one) for ip, one in there if one.name == was]
+        if mine and was != name:
+            wish = Network(ips=tuple(Ip(address=ip.address, hosts=(one.replace(name=name),)) for ip, one in mine))
+            yield from amended(host, network, wish)
+
+
+def _of_cards(host: Host, macs: Iterable[str]) -> Iterator[tuple[str, list[tuple[Ip, DhcpHost]]]]:
+    wanted = {mac.lower() for mac in macs}
     for state in host.connection.networks.all():
-        # Most networks have no reservation for it: their documents need not be parsed.
-        if any(mac in state.xml.lower() for mac in going):
+        # Most networks have no reservation for them: their documents need not be parsed.
+        if any(mac in state.xml.lower() for mac in wanted):
             net = Network.read(Document.parse(state.xml).root)
-            gone = [(ip, one) for ip in net.ips for one in ip.hosts if str(one.mac) in going]
-            if gone:
-                yield from amended(host, state.name, released(gone))
+            if found := [(ip, one) for ip in net.ips for one in ip.hosts if str(one.mac) in wanted]:
+                yield state.name, found
 
 
 def _gives_out(net: Network, address: str) -> bool:

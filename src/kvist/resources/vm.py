@@ -195,6 +195,9 @@ class Machine:
                 hint=f"virsh snapshot-list {self.name}",
             )
         yield Rename(name=self.name, new=new)
+        from kvist.resources.network_reserving import renamed
+
+        yield from renamed(self.host, [str(nic.mac) for nic in self.spec.nics if nic.mac], self.name, new)
 
     @operation
     def autostart(self, on: Annotated[bool, Ask("on or off")] = True) -> Iterator[Step]:

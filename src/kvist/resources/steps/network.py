@@ -11,7 +11,6 @@ from kvist.errors import Failed, KvistError, NotFound, Refused
 from kvist.resources import network_guests as guests
 from kvist.resources import network_sections as sections
 from kvist.resources.network_parking import parked
-from kvist.resources.steps.power import virsh
 from kvist.xml.document import Document
 
 
@@ -69,7 +68,7 @@ class DefineNetwork(NetworkStep):
         return tuple(Change(self.name, field, None, value) for field, value in self.shown)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("net-define", "/dev/stdin", document=self.xml)
+        return _virsh("net-define", "/dev/stdin", document=self.xml)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ class UndefineNetwork(NetworkStep):
         return (Change(self.name, "definition", "present", None),)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("net-undefine", self.name)
+        return _virsh("net-undefine", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +129,7 @@ class StartNetwork(NetworkStep):
         return (Change(self.name, "state", "inactive", "active"),)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("net-start", self.name)
+        return _virsh("net-start", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,7 @@ class StopNetwork(NetworkStep):
         return (Change(self.name, "state", "active", "inactive"),)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("net-destroy", self.name)
+        return _virsh("net-destroy", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +200,7 @@ class AutostartNetwork(NetworkStep):
         return (Change(self.name, "autostart", not self.on, self.on),)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("net-autostart", self.name, *(() if self.on else ("--disable",)))
+        return _virsh("net-autostart", self.name, *(() if self.on else ("--disable",)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,10 +229,21 @@ class AmendNetwork(NetworkStep):
     def undo(self, at: Site) -> None:
         if not at.connection.networks.exists(self.name):
             return
-        for number, place in enumerate(self.places):
-            # Looked at one after the other: where both are one document, there is nothing left for the second.
-            if self._open(at, self.after, self.before)[number]:
-                self._put_back(at, place, live=number == 0, stored=number == 1)
+        live, stored = self._open(at, self.after, self.before)
+        if live and stored and self._later(at, 0) == self._later(at, 1):
+            self._put_back(at, self._later(at, 0), live=True, stored=True)
+            return
+        for number, here in enumerate((live, stored)):
+            if here:
+                self._put_back(at, self._later(at, number), live=number == 0, stored=number == 1)
+
+    def _later(self, at: Site, number: int) -> list[str]:
+        """Give what comes behind the place of an element that went."""
+        place = self.places[number]
+        if self.after or place < 0:
+            return []
+        document = Document.parse(at.connection.networks.xml(self.name, stored=number == 1))
+        return sections.behind(document, self.section, self.parent, place)
 
     def _open(self, at: Site, old: str, new: str) -> tuple[bool, bool]:
         """Tell in which of the two documents there is something to do."""
@@ -252,16 +262,12 @@ class AmendNetwork(NetworkStep):
         elif old or new:
             self._update(at, "add" if new else "delete", new or old, live=live, stored=stored)
 
-    def _put_back(self, at: Site, place: int, *, live: bool, stored: bool) -> None:
-        """Take the change back; an element that went comes back to where it was among the others."""
-        if self.after or place < 0:
-            self._swap(at, self.after, self.before, live=live, stored=stored)
-            return
-        document = Document.parse(at.connection.networks.xml(self.name, stored=stored))
-        later = sections.behind(document, self.section, self.parent, place)
+    def _put_back(self, at: Site, later: Sequence[str], *, live: bool, stored: bool) -> None:
+        """Take the change back; an element that went comes back to where it was, before what came later."""
         for xml in later:
             self._update(at, "delete", xml, live=live, stored=stored)
-        for xml in (self.before, *later):
+        self._swap(at, self.after, self.before, live=live, stored=stored)
+        for xml in later:
             self._update(at, "add", xml, live=live, stored=stored)
 
     def _update(self, at: Site, command: str, xml: str, *, live: bool, stored: bool) -> None:
@@ -281,7 +287,7 @@ class AmendNetwork(NetworkStep):
         act = "modify" if self.before and self.after else "add-last" if self.after else "delete"
         scope = [flag for flag, on in (("--live", self.live), ("--config", self.stored)) if on]
         parent = ("--parent-index", str(self.parent)) if self.parent >= 0 else ()
-        return virsh("net-update", self.name, act, self.section, self.after or self.before, *parent, *scope)
+        return _virsh("net-update", self.name, act, self.section, self.after or self.before, *parent, *scope)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,8 +338,8 @@ class RemakeNetwork(NetworkStep):
         return tuple(Change(self.name, field, before, after, when) for field, before, after in self.shown)
 
     def commands(self) -> tuple[Command, ...]:
-        again = (*virsh("net-destroy", self.name), *virsh("net-start", self.name)) if self.restart else ()
-        return (*virsh("net-define", "/dev/stdin", document=self.after), *again)
+        again = (*_virsh("net-destroy", self.name), *_virsh("net-start", self.name)) if self.restart else ()
+        return (*_virsh("net-define", "/dev/stdin", document=self.after), *again)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +369,10 @@ def start(at: Site, name: str) -> None:
         from kvist.resources.network_holders import explained
 
         raise explained(at, name, wrong) from wrong
+
+
+def _virsh(*words: str, document: str = "") -> tuple[Command, ...]:
+    return (Command(("virsh", *words), document),)
 
 
 def _is(at: Site, name: str, uuid: str) -> bool:
