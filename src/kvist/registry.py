@@ -63,7 +63,7 @@ class Noun(NamedTuple):
     """What the noun does where no verb follows it."""
 
 
-V, M, ALL, NONE = Subject.VM, Subject.MANY, Subject.VMS, Subject.NOTHING
+V, M, ALL, NONE, NET = Subject.VM, Subject.MANY, Subject.VMS, Subject.NOTHING, Subject.NETWORKS
 
 MACHINE: dict[str, tuple[Verb, ...]] = {
     "Make and remove": (
@@ -239,8 +239,40 @@ NOUNS: dict[str, Noun] = {
             "net",
             "Networks that VMs are plugged into.",
             (
-                Verb("ls", "List the networks.", Subject.NETWORKS, "network:Networks.ls", empty="there is no network"),
-                Verb("start", "Start a network, now and with the host.", Subject.NETWORKS, "network:Networks.start"),
+                Verb("ls", "List the networks.", NET, "network:Networks.ls", empty="there is no network"),
+                Verb("show", "Show all that is known about a network.", NET, "network_show:show"),
+                Verb(
+                    "create",
+                    "Make a network and start it.",
+                    NET,
+                    "network_making:create",
+                    then="kvist net show {name}",
+                ),
+                Verb("set", "Change a network, live where that can be.", NET, "network_setting:set"),
+                Verb("unset", "Take settings of a network away.", NET, "network_setting:unset"),
+                Verb("start", "Start a network, now and with the host.", NET, "network:Networks.start"),
+                Verb("stop", "Stop a network.", NET, "network:Networks.stop", then="kvist net start {name}"),
+                Verb("autostart", "Start a network with its host, or not.", NET, "network:Networks.autostart"),
+                Verb("rename", "Give a network another name.", NET, "network:Networks.rename"),
+                Verb(
+                    "delete",
+                    "Remove a network that no VM uses.",
+                    NET,
+                    "network:Networks.delete",
+                    asks="delete network {names}?",
+                    then="kvist undo",
+                ),
+                Verb(
+                    "leases",
+                    "List addresses: reserved, given out, and whose.",
+                    NET,
+                    "network_names:leases",
+                    empty="no address is reserved or given out",
+                ),
+                Verb("reserve", "Reserve an address for a VM.", NET, "network_names:reserve"),
+                Verb("unreserve", "Give a reserved address free.", NET, "network_names:unreserve"),
+                Verb("host add", "Give an address a name that guests find.", NET, "network_names:add_host"),
+                Verb("host remove", "Take such a name away.", NET, "network_names:remove_host"),
             ),
         ),
         Noun(
@@ -326,8 +358,10 @@ def find(words: list[str]) -> tuple[Verb, int] | None:
     noun = NOUNS.get(words[0])
     if noun and len(words) > 1:
         for verb in noun.verbs:
-            if verb.name == words[1]:
-                return verb, 2
+            # A verb of two words (`net host add`) is found by both.
+            end = 2 + verb.name.count(" ")
+            if verb.name == " ".join(words[1:end]):
+                return verb, end
     return (noun.plain, 1) if noun and noun.plain else None
 
 

@@ -223,3 +223,30 @@ class Duration(float):
             if seconds >= factor and seconds % factor == 0:
                 return f"{seconds / factor:.0f}{unit}"
         return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+class AddressRange(NamedTuple):
+    """Addresses in a row, the first and the last: `10.10.0.100-10.10.0.200`, in short `10.10.0.100-200`."""
+
+    first: str
+    last: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        from ipaddress import ip_address
+
+        begin, dash, end = text.strip().partition("-")
+        mark = ":" if ":" in begin else "."
+        if dash and mark not in end:
+            # Only the end of the last address is typed: it has the beginning of the first.
+            end = begin.rpartition(mark)[0] + mark + end
+        try:
+            first, last = ip_address(begin), ip_address(end)
+        except ValueError:
+            raise ValueError(f'"{text}" is not a range of addresses such as 10.10.0.100-10.10.0.200') from None
+        if first.version != last.version or int(first) > int(last):
+            raise ValueError(f'"{text}": give the smaller address first')
+        return cls(str(first), str(last))
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"

@@ -17,6 +17,7 @@ from kvist.cli.command import apart
 from kvist.cli.parser import Line, function_of, parameters
 from kvist.registry import MACHINE, NOUNS, Subject, Verb, find, spelled
 from kvist.specs.disk import Disk
+from kvist.specs.network import Network
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
 
@@ -28,6 +29,7 @@ KNOWN_AND_RARE = {
     Vm: ("--memory SIZE", "--hyperv-ipi"),
     Nic: ("--link up|down", "--rx-queue-size"),
     Disk: ("--size SIZE", "--iotune-group"),
+    Network: ("--subnet TEXT", "--nat-port-start"),
 }
 every_verb = pytest.mark.parametrize("verb", VERBS, ids=spelled)
 
@@ -117,7 +119,7 @@ def test_the_overview_names_every_verb_and_noun(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("noun", NOUNS)
 def test_the_help_of_a_noun_names_its_verbs(noun: str, capsys: pytest.CaptureFixture[str]) -> None:
     overview.noun(noun)
-    printed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    printed = {line.strip().partition("  ")[0] for line in capsys.readouterr().out.splitlines() if line[:2] == "  "}
     assert printed == {verb.name for verb in NOUNS[noun].verbs}
 
 

@@ -20,6 +20,19 @@ from kvist.specs.graphics import Graphics
 from kvist.specs.hostdev import Hostdev
 from kvist.specs.input import Input
 from kvist.specs.memory import MemoryModule
+from kvist.specs.network import (
+    DhcpHost,
+    DhcpRange,
+    DnsHost,
+    DnsSrv,
+    DnsTxt,
+    Forwarder,
+    Ip,
+    Network,
+    PortGroup,
+    Route,
+    VirtualFunction,
+)
 from kvist.specs.nic import FilterParameter, Nic
 from kvist.specs.panic import Panic
 from kvist.specs.pool import Pool
@@ -76,6 +89,14 @@ DEVICES: dict[type[Spec], str] = {
     Vsock: "<vsock/>",
     Panic: "<panic/>",
 }
+NETWORK = (
+    "<network><name>a</name><forward mode='hostdev'><address type='pci' domain='0x0000' bus='0x01' slot='0x00' "
+    "function='0x0'/></forward><dns><forwarder addr='10.0.0.1'/><txt name='a' value='b'/>"
+    "<srv service='a' protocol='tcp'/><host ip='10.0.0.1'><hostname>a</hostname></host></dns>"
+    "<ip address='10.0.0.1' prefix='24'><dhcp><range start='10.0.0.2' end='10.0.0.3'/>"
+    "<host mac='52:54:00:00:00:07' ip='10.0.0.4'/></dhcp></ip>"
+    "<route address='10.1.0.0' prefix='24' gateway='10.0.0.2'/><portgroup name='a'/></network>"
+)
 HOMES: dict[type[Spec], tuple[str, str]] = {
     **{
         spec: (DOMAIN.replace("</os>", f"</os><devices>{text}</devices>"), f"devices/{spec.TAG}")
@@ -84,6 +105,17 @@ HOMES: dict[type[Spec], tuple[str, str]] = {
     Vm: (DOMAIN, "."),
     Pool: ("<pool type='dir'><name>a</name><target><path>/a</path></target></pool>", "."),
     Volume: ("<volume><name>a</name><capacity unit='bytes'>0</capacity><target><path>/a</path></target></volume>", "."),
+    Network: ("<network><name>a</name></network>", "."),
+    Ip: ("<network><name>a</name><ip address='10.0.0.1' prefix='24'/></network>", "ip"),
+    DhcpRange: (NETWORK, "ip/dhcp/range"),
+    DhcpHost: (NETWORK, "ip/dhcp/host"),
+    Route: (NETWORK, "route"),
+    DnsHost: (NETWORK, "dns/host"),
+    DnsTxt: (NETWORK, "dns/txt"),
+    DnsSrv: (NETWORK, "dns/srv"),
+    Forwarder: (NETWORK, "dns/forwarder"),
+    PortGroup: (NETWORK, "portgroup"),
+    VirtualFunction: (NETWORK, "forward/address"),
     Timer: (DOMAIN.replace("</os>", "</os><clock offset='utc'><timer name='pit'/></clock>"), "clock/timer"),
     CpuFeature: (
         DOMAIN.replace("</os>", "</os><cpu><model>a</model><feature name='vmx' policy='require'/></cpu>"),
@@ -144,6 +176,25 @@ COMPANIONS: dict[tuple[type[Spec], str], Spec] = {
     (Nic, "interface_id"): Nic(bridge="br0", virtualport="openvswitch"),
     (Nic, "filter_parameters"): Nic(filter="a"),
     (Nic, "trunk"): Nic(vlan=(1, 2)),
+    (DhcpRange, "unit"): DhcpRange(expiry=3),
+    (DhcpHost, "unit"): DhcpHost(expiry=3),
+    (DhcpHost, "id"): DhcpHost(mac=None),
+    (Ip, "netmask"): Ip(prefix=None),
+    (Ip, "bootp_server"): Ip(bootp_file="/a"),
+    (Route, "netmask"): Route(prefix=None),
+    (Network, "nat_start"): Network(nat_end="10.0.0.7"),
+    (Network, "nat_end"): Network(nat_start="10.0.0.7"),
+    (Network, "nat_port_start"): Network(nat_port_end=7),
+    (Network, "nat_port_end"): Network(nat_port_start=7),
+    (Network, "domain_local"): Network(domain="a"),
+    **{
+        (kind, name): companion
+        for kind, vlan, port in (
+            (Network, Network(vlan=(7,)), Network(virtualport="openvswitch")),
+            (PortGroup, PortGroup(vlan=(7,)), PortGroup(virtualport="openvswitch")),
+        )
+        for name, companion in (("trunk", vlan), ("native", vlan), ("profile", port))
+    },
     (Pool, "type"): Pool(source_devices=("/dev/sdb1",)),
     (Pool, "source_name"): Pool(type="logical", source_devices=("/dev/sdb1",)),
     (Pool, "source_dir"): NFS,
@@ -194,6 +245,8 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "usb-id": ("0x046d", "0x046e"),
     "expiry": ("2030-12-31T23:59:59", "2031-12-31T23:59:59"),
     "timezone": ("Europe/Stockholm", "UTC"),
+    "address": ("10.0.0.8", "10.0.0.9"),
+    "hostname": ("one.example", "two"),
     "cidr": (Cidr("10.0.0.1", 24), Cidr("10.0.0.2", 24)),
 }
 """Two values of every kind that has no choices or bounds to take them from."""
@@ -205,6 +258,7 @@ SAID: dict[tuple[type[Spec], str], Any] = {
     (Serial, "model"): "isa-serial",
     (Pool, "source_devices"): ("/dev/sdb1", "/dev/sdc1"),
     (Pool, "source_dir"): "/b",
+    (DhcpHost, "id"): "0:3:0:1:0:16:3e:11:22:33",
     (Pool, "source_format"): "cifs",
 }
 """Values for fields that libvirt's schema wants more of than their codec does."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kvist.cli.globals import ALLOWED, FLAGS, HELP, OUTPUTS, VALUES
-from kvist.registry import MACHINE, NOUNS, find, spelled
+from kvist.registry import MACHINE, NOUNS, Verb, find, spelled
 
 _BREAKS = "=:"
 _SPECIAL = " \t\n\\'\"`$&|;<>()*?[]{}!#~"
@@ -123,7 +123,13 @@ class _Line:
                 yield from (Candidate(verb.name, verb.summary) for verb in verbs)
             yield from (Candidate(noun.name, noun.summary) for noun in NOUNS.values())
         elif self.words[0] in NOUNS and len(self.words) == 1:
-            yield from (Candidate(verb.name, verb.summary) for verb in NOUNS[self.words[0]].verbs)
+            yield from _firsts(NOUNS[self.words[0]].verbs)
+        elif self.words[0] in NOUNS and len(self.words) == 2:
+            # Verbs of two words: `net host add`.
+            named = ((verb, *verb.name.partition(" ")) for verb in NOUNS[self.words[0]].verbs)
+            yield from (
+                Candidate(last, verb.summary) for verb, first, _, last in named if last and first == self.words[1]
+            )
 
     def _flags(self) -> Iterator[Candidate]:
         for flag, option in self.options.items():
@@ -179,6 +185,15 @@ class _Line:
             yield from map(Candidate, paths(typed))
         elif kind:
             yield from map(Candidate, self.live(kind, self.host))
+
+
+def _firsts(verbs: Iterable[Verb]) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    for verb in verbs:
+        word = verb.name.partition(" ")[0]
+        if word not in seen:
+            seen.add(word)
+            yield Candidate(word, verb.summary)
 
 
 def _split(text: str) -> list[str]:

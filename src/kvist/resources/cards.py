@@ -53,7 +53,7 @@ class Cards(Part):
             str, Ask("network or bridge that it is plugged into; more: lan,vhost=off", metavar="NETWORK")
         ] = "",
         settings: Annotated[
-            Nic, Ask("the card's settings", group="Settings", common=COMMON, without=TOLD_AT_CREATION)
+            Nic, Ask("the card's settings", group="Settings", common=(*COMMON, "ip"), without=TOLD_AT_CREATION[1:])
         ] = Nic(),  # noqa: B008 - immutable
         *,
         restart_now: Annotated[bool, RESTART_NOW] = False,
@@ -61,7 +61,7 @@ class Cards(Part):
         """Plug a card into a VM: into the running one and for its next boot.
 
         A card that is identified, by --mac or --alias, and is there already is not added again. One that is not gets
-        another card each time.
+        another card each time. With --ip the network reserves that address for it.
 
         Example: kvist nic add web lan --mac 52:54:00:1a:b3:4a
         """
@@ -107,6 +107,9 @@ class Cards(Part):
         if matching(listed(self.vm, ("nic",)), card, ("nic",)):
             found = pick(self.vm, card, ("nic",), "nic")
             yield from self.alter(found.wish(Nic.removed()), restart=restart_now)
+            from kvist.resources.network_reserving import given_free
+
+            yield from given_free(self.vm.host, (str(found.item.get("mac")),))
 
 
 def add_card(cards: Cards, typed: Nic, *, restart: bool) -> Iterator[Step]:
@@ -127,12 +130,19 @@ def add_card(cards: Cards, typed: Nic, *, restart: bool) -> Iterator[Step]:
                 f'VM "{vm.name}" has a card {known.label} already: {said}',
                 hint=f"kvist nic set {vm.name} {known.label}",
             )
+    if typed.ip is not None:
+        from kvist.resources.network_reserving import reserved
+
+        # Before the card is there: it asks for its address at once.
+        yield from reserved(vm.host, vm.name, (wish.replace(ip=typed.ip),), problems, "ip")
+        if problems:
+            raise Invalid(problems, hint="kvist nic add --help")
     yield from cards.alter(Vm(nics=(_without_asides(wish),)), restart=restart)
 
 
 def _without_asides(nic: Nic) -> Nic:
-    """Leave out what nobody set; what cannot be told to a card that is added stays, to be complained of."""
-    return Nic(**{key: value for key, value in nic.items() if value is not None})
+    """Leave out what nobody set, and the address; what cannot be told to a card that is added is complained of."""
+    return Nic(**{key: value for key, value in nic.items() if value is not None and key != "ip"})
 
 
 def _is(found: Found, wish: Nic) -> bool:

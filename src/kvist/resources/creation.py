@@ -58,6 +58,7 @@ class Creation:
         )
         self._disks(disks)
         nics = Nics(self.host, model=self.board.nic_model, problems=self.problems).plan(self.wish.nics)
+        addresses = self._addresses(nics)
         installer = self._installer(disks, nics)
         if self._seeded:
             self._seed(disks, nics)
@@ -69,6 +70,7 @@ class Creation:
             self.host.site.report(f"warning: {self.accel.warning}", 1.0)
         yield from disks.steps()
         yield Define(name=self.wish.name, uuid=self.uuid, xml=self._document(vm), shown=_shown(vm))
+        yield from addresses
         if not start:
             return
         if installer is not None:
@@ -254,6 +256,13 @@ class Creation:
         from kvist.resources.install import Installation
 
         return Installation.plan(self.wish, self._found_installer, disks, nics)
+
+    def _addresses(self, nics: Sequence[Nic]) -> Sequence[Step]:
+        if not any(nic.ip for nic in nics) or any(problem.path == "--nic" for problem in self.problems):
+            return ()
+        from kvist.resources.network_reserving import reserved
+
+        return reserved(self.host, self.wish.name, nics, self.problems, "--nic")
 
     def _seed(self, disks: Disks, nics: Sequence[Nic]) -> None:
         from kvist.resources.seeding import seed

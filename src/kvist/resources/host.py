@@ -103,10 +103,10 @@ class Host:
 
     def _identify(self, thing: str) -> str:
         kind, _, name = thing.partition(" ")
-        if kind != "vm":
+        if kind not in ("vm", "network"):
             return ""
         try:
-            return self.connection.domains.uuid(name)
+            return (self.connection.networks if kind == "network" else self.connection.domains).uuid(name)
         except NotFound:
             return ""
 

@@ -195,6 +195,9 @@ class Machine:
                 hint=f"virsh snapshot-list {self.name}",
             )
         yield Rename(name=self.name, new=new)
+        from kvist.resources.network_reserving import renamed
+
+        yield from renamed(self.host, [str(nic.mac) for nic in self.spec.nics if nic.mac], self.name, new)
 
     @operation
     def autostart(self, on: Annotated[bool, Ask("on or off")] = True) -> Iterator[Step]:
@@ -229,6 +232,7 @@ class Machine:
         Example: kvist delete web --force
         """
         from kvist.resources.disk import belongings
+        from kvist.resources.network_reserving import given_free
 
         if self.name not in self.host.connection.domains.names():
             return
@@ -241,6 +245,7 @@ class Machine:
             )
         going = [] if keep_disks else belongings(self, named=disk)
         persistent = self.host.connection.domains.persistent(self.name)
+        yield from given_free(self.host, [str(nic.mac) for nic in self.spec.nics if nic.mac])
         if persistent and not purge:
             from kvist.resources.retiring import retire, retire_volumes
 

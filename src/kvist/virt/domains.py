@@ -45,6 +45,14 @@ class Snapshot(NamedTuple):
     disks: tuple[DiskFigures, ...]
 
 
+class Documents(NamedTuple):
+    """The documents of one VM: what runs, and what its next boot will use; empty where there is none."""
+
+    name: str
+    live: str
+    stored: str
+
+
 class Address(NamedTuple):
     """An address of a guest's card, as one source of libvirt's reports it."""
 
@@ -120,6 +128,21 @@ class Domains:
         for domain in domains:
             try:
                 found.append((domain.name(), domain.XMLDesc(0)))
+            except libvirt.libvirtError as error:
+                # Gone between the listing and the look: then it uses nothing any more.
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    with calling("read the definitions of the VMs"):
+                        raise
+        return found
+
+    def both(self) -> list[Documents]:
+        """Read the documents of all VMs: what runs, and what the next boot will use."""
+        found: list[Documents] = []
+        for domain in self._all():
+            try:
+                live = domain.XMLDesc(0) if domain.isActive() else ""
+                stored = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if domain.isPersistent() else ""
+                found.append(Documents(domain.name(), live, stored))
             except libvirt.libvirtError as error:
                 # Gone between the listing and the look: then it uses nothing any more.
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:

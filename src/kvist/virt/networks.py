@@ -16,6 +16,10 @@ class NetworkState(NamedTuple):
     active: bool
     autostart: bool
     bridge: str
+    uuid: str = ""
+    persistent: bool = True
+    xml: str = ""
+    """Its document: what runs, or what would."""
 
 
 class Lease(NamedTuple):
@@ -29,6 +33,25 @@ class Lease(NamedTuple):
     expiry: int
 
 
+SECTIONS = {
+    "ip-dhcp-range": libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE,
+    "ip-dhcp-host": libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST,
+    "dns-host": libvirt.VIR_NETWORK_SECTION_DNS_HOST,
+    "dns-txt": libvirt.VIR_NETWORK_SECTION_DNS_TXT,
+    "dns-srv": libvirt.VIR_NETWORK_SECTION_DNS_SRV,
+    "portgroup": libvirt.VIR_NETWORK_SECTION_PORTGROUP,
+    "forward-interface": libvirt.VIR_NETWORK_SECTION_FORWARD_INTERFACE,
+}
+"""The parts of a network that libvirt changes while it runs, by virsh's names."""
+
+COMMANDS = {
+    "add-first": libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_FIRST,
+    "add": libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
+    "modify": libvirt.VIR_NETWORK_UPDATE_COMMAND_MODIFY,
+    "delete": libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE,
+}
+
+
 class Networks:
     """Networks of one host."""
 
@@ -40,17 +63,15 @@ class Networks:
             return self._handle.networkLookupByName(name)
 
     def all(self) -> list[NetworkState]:
-        """List all networks, sorted by name."""
+        """List all networks, sorted by name, each with its document."""
         with calling("list the networks"):
-            return sorted(
-                NetworkState(
-                    net.name(),
-                    bool(net.isActive()),
-                    bool(net.autostart()),
-                    net.bridgeName() if _has_bridge(net) else "",
-                )
-                for net in self._handle.listAllNetworks(0)
-            )
+            return sorted(_state(net) for net in self._handle.listAllNetworks(0))
+
+    def get(self, name: str) -> NetworkState:
+        """Give one network with its document. Raises NotFound."""
+        net = self._find(name)
+        with calling(f'read network "{name}"'):
+            return _state(net)
 
     def leases(self) -> list[Lease]:
         """Read the leases of all running networks, one call a network."""
@@ -78,17 +99,70 @@ class Networks:
                 ]
         return found
 
-    def xml(self, name: str) -> str:
-        """Read the document of a network."""
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a network of this name."""
+        with calling("list the networks"):
+            return any(net.name() == name for net in self._handle.listAllNetworks(0))
+
+    def uuid(self, name: str) -> str:
+        """Give the UUID of a network."""
+        return str(self._find(name).UUIDString())
+
+    def active(self, name: str) -> bool:
+        """Tell whether a network runs."""
         net = self._find(name)
+        with calling(f'read the state of network "{name}"'):
+            return bool(net.isActive())
+
+    def xml(self, name: str, *, stored: bool = False) -> str:
+        """Read the document of a network: what runs now, or what its next start will use."""
+        net = self._find(name)
+        # The test driver has one document of each network, and knows no flag.
+        flags = libvirt.VIR_NETWORK_XML_INACTIVE if stored and self._handle.getType() != "TEST" else 0
         with calling(f'read the definition of network "{name}"'):
-            return str(net.XMLDesc(0))
+            return str(net.XMLDesc(flags))
+
+    def define(self, xml: str, *, name: str) -> None:
+        """Store the document as what the next start of the network will use."""
+        with calling(f'define network "{name}"'):
+            self._handle.networkDefineXML(xml)
+
+    def create(self, xml: str, *, name: str) -> None:
+        """Start a network that is gone once it is stopped."""
+        with calling(f'start network "{name}"'):
+            self._handle.networkCreateXML(xml)
+
+    def undefine(self, name: str) -> None:
+        """Remove the definition; a network that runs goes on until it is stopped."""
+        net = self._find(name)
+        with calling(f'remove the definition of network "{name}"'):
+            net.undefine()
 
     def start(self, name: str) -> None:
         """Start a network."""
         net = self._find(name)
         with calling(f'start network "{name}"'):
             net.create()
+
+    def stop(self, name: str) -> None:
+        """Stop a network; cards that are plugged into it hang in the air."""
+        net = self._find(name)
+        with calling(f'stop network "{name}"'):
+            net.destroy()
+
+    def update(
+        self, name: str, section: str, command: str, xml: str, *, parent: int = -1, live: bool, stored: bool
+    ) -> None:
+        """Change one element of a section, in the network that runs, in its definition, or in both at once.
+
+        `parent` is the number of the <ip> that it stands in.
+        """
+        flags = (libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE if live else 0) | (
+            libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG if stored else 0
+        )
+        net = self._find(name)
+        with calling(f'change {section} of network "{name}"'):
+            net.update(COMMANDS[command], SECTIONS[section], parent, xml, flags)
 
     def set_autostart(self, name: str, on: bool) -> None:
         """Start a network with its host, or not."""
@@ -97,5 +171,15 @@ class Networks:
             net.setAutostart(int(on))
 
 
-def _has_bridge(net: libvirt.virNetwork) -> bool:
-    return "<bridge name=" in net.XMLDesc(0)
+def _state(net: libvirt.virNetwork) -> NetworkState:
+    xml = str(net.XMLDesc(0))
+    persistent = bool(net.isPersistent())
+    return NetworkState(
+        name=net.name(),
+        active=bool(net.isActive()),
+        autostart=bool(net.autostart()) if persistent else False,
+        bridge=net.bridgeName() if "<bridge name=" in xml else "",
+        uuid=net.UUIDString(),
+        persistent=persistent,
+        xml=xml,
+    )

@@ -61,15 +61,16 @@ class Document:
         return type(self)(deepcopy(self.root))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Document) and self._canonical() == other._canonical()
+        return isinstance(other, Document) and self.canonical() == other.canonical()
 
     def __hash__(self) -> int:
-        return hash(self._canonical())
+        return hash(self.canonical())
 
     def __repr__(self) -> str:
         return f"<Document {self.root.tag}>"
 
-    def _canonical(self) -> str:
+    def canonical(self) -> str:
+        """Print it so that documents which say the same are the same text."""
         from lxml import etree
 
         canonical: str = etree.canonicalize(self.text(), strip_text=True)
