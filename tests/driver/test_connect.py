@@ -62,6 +62,15 @@ def test_a_driver_or_path_that_is_not_there_is_told_at_once(where: str) -> None:
     assert isinstance(refused(where), Invalid | Unreachable)
 
 
+def test_a_driver_that_libvirt_does_not_have_is_a_mistake_of_the_line() -> None:
+    error = refused("nosuch:///system")
+    assert type(error) is Invalid and 'no driver "nosuch"' in error.what
+
+
+def test_the_way_out_of_a_host_by_ssh_is_a_line_that_ssh_understands(closed: int) -> None:
+    assert refused(f"qemu+ssh://root@127.0.0.1:{closed}/system").hint == f"ssh -p {closed} root@127.0.0.1 virsh version"
+
+
 def test_a_host_where_nobody_listens_is_unreachable(closed: int) -> None:
     error = refused(f"qemu+tcp://127.0.0.1:{closed}/system")
     assert type(error) is Unreachable and "refused" in error.what
