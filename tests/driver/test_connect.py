@@ -119,3 +119,28 @@ def test_a_line_does_its_work_and_says_so_on_stdout(capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert printed.out == "web  state  running -> paused\n"
     assert printed.err == 'suspend VM "web"\n'
+
+
+def test_mistakes_of_spelling_and_what_only_the_host_can_tell_are_told_of_one_line_at_once(
+    capsys: pytest.CaptureFixture[str], own: str
+) -> None:
+    line = ["create", "shop", "--pxe", "--memory", "9T", "--cpus", "0", "--boot", "zzz", "--bogus"]
+    line += ["--nic", "nowhere,foo=1", "--disk", "10X", "--disk", "20Y", "--disk", "/no/such", "--image", "nope"]
+    assert main(["--host", own, *line]) == 2
+    told = [word.removeprefix("error: ") for word in capsys.readouterr().err.splitlines() if word.startswith("error: ")]
+    for beginning in (
+        *("unknown option --bogus", "--cpus: 0", '--boot: "zzz"', '--disk.size: "X"', '--disk.size: "Y"'),
+        *('--nic: there is no key "foo"', "--memory: 9T is more", '--image: there is no image "nope"'),
+        *('--nic: there is no network "nowhere"', '--disk: "/no/such" is neither'),
+    ):
+        assert any(each.startswith(beginning) for each in told), beginning
+    assert len(told) == 10
+
+
+def test_what_comes_of_a_word_that_nobody_could_read_is_no_mistake_of_its_own(
+    capsys: pytest.CaptureFixture[str], own: str
+) -> None:
+    assert main(["--host", own, "create", "shop", "--disk", "10X", "--nic", "none"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert main(["--host", "sandbox:nobody-started-this-one", "create", "shop", "--disk", "10X", "--pxe"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
