@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kvist.engine.plan import Plan
 from kvist.errors import Conflict, Invalid
 from kvist.resources.creation import Creation
 from kvist.resources.host import Host, Place, connect
+from kvist.resources.image import _image
 from kvist.resources.steps.definition import Define
 from kvist.specs.disk import Disk
 from kvist.specs.graphics import Graphics
@@ -133,6 +135,17 @@ def test_what_the_host_does_not_offer_is_told_before_anything_is_made(
             "web", Vm(secure_boot=True, machine="pc"), disk=(Disk(size=Size(GIB), bus="sata"),), pxe=True, tpm="2.0"
         )
     assert paths_of(wrong.value) == ["--disk", "--secure-boot", "--tpm"]
+
+
+def test_what_a_guest_without_cloud_init_ignores_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = {"volume": "micro.qcow2", "user": "root", "arch": "x86_64", "virtual_size": GIB, "cloud_init": False}
+    told: list[str] = []
+    monkeypatch.setattr(host, "site", replace(host.site, report=lambda said, _share: told.append(said)))
+    for has in (False, True):
+        image = _image("micro", {**note, "cloud_init": has}, "/default-pool/micro.qcow2", GIB)
+        monkeypatch.setattr(Creation, "image", image)
+        host.vms.create.plan("web", Vm(arch="x86_64"), image="micro", user="root", run=("true",), packages=("nginx",))
+    assert told == ['warning: image "micro" has no cloud-init, and its guest ignores --packages, --run']
 
 
 def test_a_place_in_the_boot_order_that_is_typed_is_kept(host: Host) -> None:

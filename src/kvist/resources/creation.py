@@ -13,6 +13,7 @@ from kvist.engine.step import Step
 from kvist.errors import Invalid, KvistError, NotFound, Problem, Unsupported
 from kvist.resources import defaults
 from kvist.resources.accel import Accel, accel
+from kvist.resources.contradictions import contradictions, ignored
 from kvist.resources.disk import Disks, in_use, lies_on_host
 from kvist.resources.nic import Nics, bare, nothing
 from kvist.resources.steps.definition import Define
@@ -68,6 +69,10 @@ class Creation:
         vm = self._vm(disks, nics)
         if self.accel.warning:
             self.host.site.report(f"warning: {self.accel.warning}", 1.0)
+        if unread := ignored(self.wish, self.image):
+            self.host.site.report(
+                f'warning: image "{self.wish.image}" has no cloud-init, and its guest ignores {", ".join(unread)}', 1.0
+            )
         yield from disks.steps()
         yield Define(name=self.wish.name, uuid=self.uuid, xml=self._document(vm), shown=_shown(vm))
         if not start:
@@ -206,6 +211,7 @@ class Creation:
             self.problems.append(Problem("--cpus", f"{settings.cpus} is more than a VM of this kind can have ({most})"))
         self._check_firmware()
         self._check_kernel()
+        self.problems += contradictions(self.wish, self.offer)
         if self.image is not None and self.image.arch != self.arch:
             self.problems.append(
                 Problem(
@@ -226,23 +232,12 @@ class Creation:
             self.problems.append(Problem("--pxe", "to boot from the network it needs a card; leave out --nic none"))
         if self.wish.install and self.wish.image:
             self.problems.append(Problem("--install", "an installer makes its own disk; leave out --image"))
-        if self.wish.full and not self.wish.image:
-            self.problems.append(Problem("--full", "there is nothing to copy without --image"))
-        if self.wish.extra_args and not self.wish.install:
-            self.problems.append(Problem("--extra-args", "they are for an installer's kernel: --install, or --cmdline"))
 
     def _check_firmware(self) -> None:
         wanted = self.wish.settings.firmware or defaults.firmware(self.arch)
         if wanted == "efi" and self.offer is not None and "efi" not in self.offer.firmwares:
             package = "qemu-efi-aarch64" if self.arch == "aarch64" else "ovmf"
             self.problems.append(Problem("--firmware", "this host has no UEFI for such a VM", f"apt install {package}"))
-
-        if self.offer is not None and self.wish.settings.secure_boot and not self.offer.secure_boot:
-            self.problems.append(
-                Problem("--secure-boot", f"this host has no firmware with it for board {self.offer.machine}")
-            )
-        if self.offer is not None and self.wish.tpm and not self.offer.tpm:
-            self.problems.append(Problem("--tpm", "this host emulates none", "apt install swtpm swtpm-tools"))
 
     def _check_kernel(self) -> None:
         if not (self.host.place.local or self.host.place.sandbox):
@@ -266,14 +261,6 @@ class Creation:
             wishes = [Disk(size=max(least or Size(0), Size(10 << 30)))]
         for wish in wishes:
             disks.add(wish)
-        buses = self.offer.disk_buses if self.offer else frozenset[str]()
-        for wish in self.wish.disks:
-            if wish.bus and buses and wish.bus not in buses:
-                self.problems.append(
-                    Problem(
-                        "--disk", f'board {self.board.machine} has no bus "{wish.bus}", but {", ".join(sorted(buses))}'
-                    )
-                )
         for medium in self.wish.cdrom:
             disks.medium(medium)
 
