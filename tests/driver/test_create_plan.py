@@ -148,6 +148,13 @@ def test_what_a_guest_without_cloud_init_ignores_is_said(host: Host, monkeypatch
     assert told == ['warning: image "micro" has no cloud-init, and its guest ignores --packages, --run']
 
 
+def test_a_disk_image_is_not_taken_for_a_medium(host: Host, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.qcow2"
+    disk.write_bytes(b"QFI\xfb" + bytes(508))
+    with pytest.raises(Invalid, match="is a disk image of format qcow2, not a medium"):
+        host.vms.create.plan("web", cdrom=(str(disk),))
+
+
 def test_a_place_in_the_boot_order_that_is_typed_is_kept(host: Host) -> None:
     disks = (Disk(size=Size(GIB)), Disk(size=Size(GIB), boot_order=1), Disk(size=Size(GIB)))
     plan = host.vms.create.plan("web", disk=disks, nic=(Nic(network="default", boot_order=3),), pxe=True)
