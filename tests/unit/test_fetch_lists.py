@@ -69,5 +69,9 @@ def test_only_downloads_that_nobody_goes_on_with_are_left_behind(
     old, fresh = download_path("old.qcow2.part"), download_path("fresh.qcow2.part")
     for path in (old, fresh):
         path.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    assert left_downloads() == [old]
+    kernel = tmp_path / "kvist/installers/1fbf12a4/kernel"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_bytes(b"kernel")
+    for path in (old, kernel):
+        os.utime(path, (0, 0))
+    assert left_downloads() == [old, kernel]

@@ -82,10 +82,11 @@ def download_path(volume: str) -> Path:
 
 
 def left_downloads() -> list[Path]:
-    """List what downloads have left behind on this machine that nobody has touched for a while."""
+    """List what downloads and installers have left on this machine that nobody has touched for a while."""
     home = _downloads()
+    files = (*home.glob("*"), *home.with_name("installers").glob("*/*"))
     quiet = time.time() - UNTOUCHED
-    return sorted(path for path in home.iterdir() if path.stat().st_mtime < quiet) if home.is_dir() else []
+    return sorted(path for path in files if path.stat().st_mtime < quiet)
 
 
 def _downloads() -> Path:
