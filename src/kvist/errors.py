@@ -74,6 +74,8 @@ class Invalid(KvistError):
     code = "invalid"
     exit = 2
     http = 422
+    rest: Any = None
+    """What could be read of it all the same, so that what else is wrong can be told too."""
 
     def __init__(self, problems: str | Iterable[Problem], *, hint: str = "", path: str = "") -> None:
         self.problems: Sequence[Problem] = (

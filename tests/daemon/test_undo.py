@@ -115,6 +115,28 @@ def test_the_trash_that_is_emptied_leaves_nothing_and_no_other_vm_is_touched(
     assert "it was deleted with --purge" in line.refused("undo", code=4)
 
 
+def test_what_a_guest_wrote_on_its_serial_port_goes_with_it_and_not_before(
+    line: Kvist, sandbox: Sandbox, virsh: Virsh, clean: Callable[[], Traces], empty: None
+) -> None:
+    def logs() -> set[str]:
+        return {path.name for path in (sandbox.root / "var/log/libvirt/qemu").glob("kept-*-serial0.log*")}
+
+    before = logs()
+    line.refused("create", "kept", "--image", "micro", "--nic", "default,model=nosuch", code=1)
+    assert logs() == before, "a create that is taken back leaves none"
+    line("create", "kept", "--image", "micro", "--memory", "128M", "--cpus", "1")
+    mine = next(iter(logs() - before))
+    (sandbox.root / "var/log/libvirt/qemu" / f"{mine}.0").write_text("turned")
+    line("delete", "kept", "--force")
+    assert {mine, f"{mine}.0"} <= logs(), "it comes back with the VM"
+    line("trash", "empty", "--yes")
+    assert logs() == before
+    line("create", "kept", "--image", "micro", "--memory", "128M", "--cpus", "1")
+    line("delete", "kept", "--force", "--purge")
+    assert logs() == before
+    assert not any(name.startswith("kvist-strays") for name in virsh("pool-list", "--all", "--name").split())
+
+
 @pytest.mark.parametrize("when", ["0", "-1", "1", "-2", "2", "-3", "3", "end"])
 def test_a_delete_into_the_trash_that_is_killed_has_not_happened(
     line: Kvist, sandbox: Sandbox, virsh: Virsh, clean: Callable[[], Traces], empty: None, when: str

@@ -62,6 +62,15 @@ def test_a_driver_or_path_that_is_not_there_is_told_at_once(where: str) -> None:
     assert isinstance(refused(where), Invalid | Unreachable)
 
 
+def test_a_driver_that_libvirt_does_not_have_is_a_mistake_of_the_line() -> None:
+    error = refused("nosuch:///system")
+    assert type(error) is Invalid and 'no driver "nosuch"' in error.what
+
+
+def test_the_way_out_of_a_host_by_ssh_is_a_line_that_ssh_understands(closed: int) -> None:
+    assert refused(f"qemu+ssh://root@127.0.0.1:{closed}/system").hint == f"ssh -p {closed} root@127.0.0.1 virsh version"
+
+
 def test_a_host_where_nobody_listens_is_unreachable(closed: int) -> None:
     error = refused(f"qemu+tcp://127.0.0.1:{closed}/system")
     assert type(error) is Unreachable and "refused" in error.what
@@ -110,3 +119,28 @@ def test_a_line_does_its_work_and_says_so_on_stdout(capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert printed.out == "web  state  running -> paused\n"
     assert printed.err == 'suspend VM "web"\n'
+
+
+def test_mistakes_of_spelling_and_what_only_the_host_can_tell_are_told_of_one_line_at_once(
+    capsys: pytest.CaptureFixture[str], own: str
+) -> None:
+    line = ["create", "shop", "--pxe", "--memory", "9T", "--cpus", "0", "--boot", "zzz", "--bogus"]
+    line += ["--nic", "nowhere,foo=1", "--disk", "10X", "--disk", "20Y", "--disk", "/no/such", "--image", "nope"]
+    assert main(["--host", own, *line]) == 2
+    told = [word.removeprefix("error: ") for word in capsys.readouterr().err.splitlines() if word.startswith("error: ")]
+    for beginning in (
+        *("unknown option --bogus", "--cpus: 0", '--boot: "zzz"', '--disk.size: "X"', '--disk.size: "Y"'),
+        *('--nic: there is no key "foo"', "--memory: 9T is more", '--image: there is no image "nope"'),
+        *('--nic: there is no network "nowhere"', '--disk: "/no/such" is neither'),
+    ):
+        assert any(each.startswith(beginning) for each in told), beginning
+    assert len(told) == 10
+
+
+def test_what_comes_of_a_word_that_nobody_could_read_is_no_mistake_of_its_own(
+    capsys: pytest.CaptureFixture[str], own: str
+) -> None:
+    assert main(["--host", own, "create", "shop", "--disk", "10X", "--nic", "none"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert main(["--host", "sandbox:nobody-started-this-one", "create", "shop", "--disk", "10X", "--pxe"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1

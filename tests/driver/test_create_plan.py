@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kvist.engine.plan import Plan
 from kvist.errors import Conflict, Invalid
-from kvist.resources.host import Host, connect
+from kvist.resources.creation import Creation
+from kvist.resources.host import Host, Place, connect
+from kvist.resources.image import _image
 from kvist.resources.steps.definition import Define
 from kvist.specs.disk import Disk
 from kvist.specs.graphics import Graphics
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
 from kvist.values import Size
+from kvist.virt.capabilities import Offer
 from kvist.xml.document import Document
 from kvist.xml.rng import violations
 
@@ -100,13 +104,87 @@ def test_every_problem_has_its_option_and_the_order_of_the_line(host: Host) -> N
     assert "-bad" not in host.connection.domains.names()
 
 
+def paths_of(wrong: Invalid) -> list[str]:
+    return sorted(problem.path for problem in wrong.problems)
+
+
+def test_what_cannot_be_meant_together_and_files_that_are_not_there_are_told_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "local", True)
+    with pytest.raises(Invalid) as wrong:
+        host.vms.create(
+            "web", Vm(kernel="/no/vmlinuz", initrd="/no/initrd"), full=True, extra_args=("x",), start=False,
+            wait="ssh", console=True, user_data="/no/data", network_config="/no/config", ssh_key=("/no/a", "/no/b"),
+            hostname="not_a_host",
+        )  # fmt: skip
+    assert paths_of(wrong.value) == [
+        "--console", "--extra-args", "--full", "--hostname", "--initrd", "--kernel", "--network-config", "--ssh-key",
+        "--ssh-key", "--user-data", "--wait",
+    ]  # fmt: skip
+
+
+def test_what_the_host_does_not_offer_is_told_before_anything_is_made(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = frozenset[str]()
+    poor = Offer("/qemu", "pc", frozenset({"efi"}), False, (), False, True, none, none, frozenset({"ide"}), 8)
+    monkeypatch.setattr(Creation, "offer", poor)
+    with pytest.raises(Invalid) as wrong:
+        host.vms.create(
+            "web", Vm(secure_boot=True, machine="pc"), disk=(Disk(size=Size(GIB), bus="sata"),), pxe=True, tpm="2.0"
+        )
+    assert paths_of(wrong.value) == ["--disk", "--secure-boot", "--tpm"]
+
+
+def test_what_a_guest_without_cloud_init_ignores_is_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = {"volume": "micro.qcow2", "user": "root", "arch": "x86_64", "virtual_size": GIB, "cloud_init": False}
+    told: list[str] = []
+    monkeypatch.setattr(host, "site", replace(host.site, report=lambda said, _share: told.append(said)))
+    for has in (False, True):
+        image = _image("micro", {**note, "cloud_init": has}, "/default-pool/micro.qcow2", GIB)
+        monkeypatch.setattr(Creation, "image", image)
+        host.vms.create.plan("web", Vm(arch="x86_64"), image="micro", user="root", run=("true",), packages=("nginx",))
+    assert told == ['warning: image "micro" has no cloud-init, and its guest ignores --packages, --run']
+
+
+def test_a_disk_image_is_not_taken_for_a_medium(host: Host, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.qcow2"
+    disk.write_bytes(b"QFI\xfb" + bytes(508))
+    with pytest.raises(Invalid, match="is a disk image of format qcow2, not a medium"):
+        host.vms.create.plan("web", cdrom=(str(disk),))
+
+
+def test_a_place_in_the_boot_order_that_is_typed_is_kept(host: Host) -> None:
+    disks = (Disk(size=Size(GIB)), Disk(size=Size(GIB), boot_order=1), Disk(size=Size(GIB)))
+    plan = host.vms.create.plan("web", disk=disks, nic=(Nic(network="default", boot_order=3),), pxe=True)
+    vm = Vm.read(document(plan).root)
+    assert [disk.boot_order for disk in vm.disks] == [2, 1, 4]
+    assert [nic.boot_order for nic in vm.nics] == [3]
+
+
+def test_a_second_create_that_only_waits_has_nothing_to_do(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvist.resources.waiting._LOOKS", {"ip": lambda _vm: "10.0.0.1"})
+    assert host.vms.create("web", SETTINGS, pxe=True, wait="ip").changed
+    again = host.vms.create("web", SETTINGS, pxe=True, wait="ip")
+    assert (again.changed, again.done) == (False, ('wait for VM "web" to have an address',))
+
+
 def test_a_taken_name_with_other_settings_is_a_conflict_with_each_difference(host: Host) -> None:
     host.vms.create("web", SETTINGS, disk=(Disk(size=Size(GIB)),), pxe=True)
     with pytest.raises(Conflict) as conflict:
         host.vms.create(
-            "web", Vm(memory=Size(2 * GIB), cpus=1), disk=(Disk(size=Size(2 * GIB)),), nic=(Nic(network=None),)
-        )
-    for difference in ("memory is 1G, not 2G", "cpus is 2, not 1", "disk vda has 1G, not 2G", "1 cards, not 0"):
+            "web", Vm(memory=Size(2 * GIB), cpus=1, boot_menu=True), disk=(Disk(size=Size(2 * GIB)),), user="ann",
+            nic=(Nic(network=None),),
+        )  # fmt: skip
+    for difference in (
+        "memory is 1G, not 2G",
+        "boot_menu is not set, not on",
+        'made for user "root", not for "ann"',
+        "cpus is 2, not 1",
+        "disk vda has 1G, not 2G",
+        "1 cards, not 0",
+    ):
         assert difference in conflict.value.what
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import zstandard
 
 from kvist.errors import Corrupt, Exhausted, NotFound, Unreachable, Unsupported
 from kvist.host.fetch import fetch
@@ -150,6 +151,34 @@ def test_a_truncated_archive_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="not a whole xz file"):
         fetch(source, tmp_path / "image", on_progress=quiet)
     assert leftovers(tmp_path / "image") == []
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_zst_of_any_number_of_frames_is_unpacked_whole_and_a_cut_one_is_corrupt(tmp_path: Path, frames: int) -> None:
+    image, source = disk(tmp_path, "raw"), tmp_path / "d.raw.zst"
+    step = len(image) // frames
+    parts = [image[at : at + step] for at in range(0, len(image), step)]
+    source.write_bytes(b"".join(map(zstandard.ZstdCompressor().compress, parts)))
+    found = fetch(source, tmp_path / "image", on_progress=quiet)
+    subprocess.run(["qemu-img", "compare", "-q", str(tmp_path / "made.raw"), str(found.path)], check=True)
+    source.write_bytes(source.read_bytes()[:-20])
+    with pytest.raises(Corrupt, match=r'"d\.raw\.zst" is not a whole zst file: it ended in the middle'):
+        fetch(source, tmp_path / "other", on_progress=quiet)
+    assert leftovers(tmp_path / "other") == []
+
+
+def test_an_error_names_the_file_as_it_was_named_and_its_cause_in_plain_words(tmp_path: Path, site: Site) -> None:
+    site.files["/d.qcow2?mirror=1"] = disk(tmp_path, "qcow2")
+    with pytest.raises(Corrupt, match=r'checksum of "d\.qcow2" is wrong'):
+        fetch(f"{site.url}/d.qcow2?mirror=1", tmp_path / "image", sha256="0" * 64, on_progress=quiet)
+    site.files["/e.qcow2"] = site.files["/d.qcow2?mirror=1"][:5000]
+    with pytest.raises(Corrupt, match=r'^"e\.qcow2" '):
+        fetch(f"{site.url}/e.qcow2", tmp_path / "image", on_progress=quiet)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(Unreachable, match=f'^cannot download "http://127.0.0.1:{port}/d": Connection refused$'):
+        fetch(f"http://127.0.0.1:{port}/d", tmp_path / "image", on_progress=quiet)
 
 
 def test_nothing_there_and_nobody_listening_are_told_apart(tmp_path: Path, site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_a_vm_that_is_off_cannot_be_reached_in_any_way(host: Host) -> None:
         with pytest.raises(Conflict, match="it is off") as refused:
             act()
         assert refused.value.hint == "kvist start test"
+
+
+def test_a_vm_that_is_suspended_is_not_waited_for(host: Host) -> None:
+    host.connection.domains.suspend("test")
+    began = time.monotonic()
+    with pytest.raises(Conflict, match="it is suspended") as refused:
+        ssh(host.vm("test"))
+    assert refused.value.hint == "kvist resume test"
+    assert time.monotonic() - began < 2
+
+
+def test_every_word_of_an_environment_that_is_none_is_told(host: Host) -> None:
+    with pytest.raises(Invalid) as wrong:
+        execute(host.vm("test"), command=("true",), env=("A=1", "B", "=2"))
+    assert [problem.what.split()[0] for problem in wrong.value.problems] == ['"B"', '"=2"']
 
 
 def test_a_vm_without_a_video_card_has_no_screen(host: Host, tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def test_an_empty_list_prints_nothing_and_as_json_an_empty_list(capsys: pytest.C
     assert json.loads(printed(capsys)) == []
 
 
+def test_a_name_that_has_several_rows_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    show([*ROWS, ROWS[0]], Globals(output="name"))
+    assert printed(capsys) == "web\na-longer-name\n"
+
+
 def test_names_alone_are_one_to_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     show(ROWS, Globals(output="name"))
     assert printed(capsys) == "web\na-longer-name\n"

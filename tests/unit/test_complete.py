@@ -9,6 +9,7 @@ import pytest
 
 from kvist.cli import complete
 from kvist.cli.complete import candidates
+from kvist.cli.main import main
 from kvist.resources import livenames
 
 NAMES = {
@@ -142,3 +143,8 @@ def test_zsh_and_fish_get_the_meaning_too(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "up\tStart a sandbox.\n"
     assert complete.main(["fish", "--", "kvist", "star"]) == 0
     assert capsys.readouterr().out == "start\tBoot VMs.\n"
+
+
+def test_the_word_of_the_scripts_typed_by_a_person_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [main(["__complete", *words]) for words in ((), ("bash",), ("zsh", "--"))] == [2, 2, 2]
+    assert capsys.readouterr().out == ""

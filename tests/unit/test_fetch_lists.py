@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from kvist.errors import NotFound
+from kvist.errors import Invalid, NotFound
 from kvist.host import catalogue
 from kvist.host.fetch import HASHES, find_checksum
+from kvist.resources.image_store import download_path, left_downloads, resolve
 
 A, B = "a" * 64, "b" * 128
 
@@ -48,3 +52,26 @@ def test_a_mistyped_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"near it: .*debian-12"):
         catalogue.lookup("debain-12", "amd64")
     assert catalogue.lookup("debian-12", "arm64").arch == "arm64"
+
+
+def test_what_is_neither_a_file_nor_of_the_web_is_told_as_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match='nothing is fetched by "ftp"'):
+        resolve("ftp://example.org/d.qcow2", "x86_64", sha256=None, checksums=None)
+    with pytest.raises(Invalid, match="is a directory"):
+        resolve(str(tmp_path), "x86_64", sha256=None, checksums=None)
+
+
+def test_only_downloads_that_nobody_goes_on_with_are_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert left_downloads() == []
+    old, fresh = download_path("old.qcow2.part"), download_path("fresh.qcow2.part")
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    kernel = tmp_path / "kvist/installers/1fbf12a4/kernel"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_bytes(b"kernel")
+    for path in (old, kernel):
+        os.utime(path, (0, 0))
+    assert left_downloads() == [old, kernel]

@@ -108,3 +108,9 @@ def test_memory_that_the_guest_has_not_given_back_yet_does_not_wait_for_a_boot()
 def test_a_secret_that_waits_is_told_as_stars() -> None:
     now, later = Vm(graphics=(Graphics(type="vnc"),)), Vm(graphics=(Graphics(type="vnc", password="hush"),))
     assert list(differences(now, later)) == [Pending("graphics[vnc].password", None, "********")]
+
+
+def test_firmware_that_libvirt_has_chosen_does_not_wait_for_a_boot() -> None:
+    chosen = Vm(loader="/usr/share/OVMF/OVMF_CODE_4M.fd", loader_type="pflash", nvram="/nvram/web_VARS.fd")
+    assert list(differences(chosen, Vm(firmware="efi"))) == []
+    assert [each.field for each in differences(Vm(), Vm(firmware="efi"))] == ["firmware"]

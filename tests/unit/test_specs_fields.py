@@ -227,6 +227,7 @@ COMPANIONS: dict[tuple[type[Spec], str], Spec] = {
 
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "text": ("one", "two"),
+    "line": ("one of many", "two"),
     "yes-no": (True, False),
     "on-off": (True, False),
     "vhost": (True, False),

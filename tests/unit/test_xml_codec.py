@@ -46,6 +46,7 @@ def test_what_a_person_types_is_understood_and_shown_so_that_it_can_be_typed_aga
         (codec.SIZE, "512", "give a unit: 512M or 512G?"),
         (codec.PATH, "disk.qcow2", "not a path from the root"),
         (codec.UUID, "1234", "not a UUID"),
+        (codec.LINE, "one\ntwo", "one line"),
         (codec.ADDRESS, "10.0.0.256", "not an IP address"),
         (codec.MODE, "0999", "not a mode"),
         (codec.CPUSET, "all", "not like 0-3"),

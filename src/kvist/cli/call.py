@@ -12,8 +12,10 @@ from kvist.registry import Subject, Verb
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
+    from kvist.cli.parser import Line
     from kvist.engine.execute import Answer
     from kvist.engine.plan import Plan
+    from kvist.errors import Problem
     from kvist.resources.host import Host
 
 
@@ -36,7 +38,10 @@ def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     if any(word in ("-h", "--help", "--help-all") for word in before):
         line.print_help(whole="--help-all" in before)
         return 0
-    names, values = line.read(words)
+    try:
+        names, values = line.read(words)
+    except Invalid as wrong:
+        raise Invalid([*wrong.problems, *_also_wrong(verb, chosen, line)], hint=wrong.hint) from wrong
     if line.everywhere:
         if chosen.host:
             raise Invalid("--all-hosts means every host, and --host one of them: say one of both", path="--all-hosts")
@@ -47,6 +52,29 @@ def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     if chosen.allow in ("restart", "recreate") and line.restarts:
         values["restart_now"] = True
     return _Call(verb, chosen, names, values, line.choice).run()
+
+
+def _also_wrong(verb: Verb, chosen: Globals, line: Line) -> Sequence[Problem]:
+    """Find what only the host can tell of a line that has mistakes already: it is sent back once, not twice."""
+    from kvist.engine.operation import Operation
+    from kvist.errors import Invalid, KvistError
+
+    understood = line.understood
+    if understood is None or verb.subject not in (Subject.VM, Subject.VMS) or not isinstance(load(verb), Operation):
+        return ()
+    from kvist.resources.host import connect
+
+    name, values = understood
+    try:
+        target = _Call(verb, chosen, (name,), values)._bound(connect(chosen.host, asked=chosen.asked), name)
+        target.plan(**values)
+    except Invalid as wrong:
+        # One without an option may well come of what was left out.
+        return [problem for problem in wrong.problems if problem.path]
+    except KvistError:
+        # What is wrong with the line is what is to be told now.
+        return ()
+    return ()
 
 
 class _Call:

@@ -28,6 +28,9 @@ def main(argv: Sequence[str]) -> int:
     """Answer a shell: `kvist __complete bash LINE POINT`, or `kvist __complete zsh|fish -- WORD...`."""
     from kvist.resources.livenames import live_names
 
+    if len(argv) < 3:
+        # The word is for the scripts of `kvist completion` alone.
+        return 2
     shell, *rest = argv
     words = _split(rest[0][: int(rest[1])])[1:] if shell == "bash" else list(rest[2:])
     found = candidates(words or [""], live_names)

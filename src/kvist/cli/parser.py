@@ -7,11 +7,11 @@ import inspect
 import os
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
 from functools import partial
 from types import NoneType, SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 
+from kvist.cli.value import is_spec, read_all, read_part, read_value
 from kvist.engine.ask import Ask, Part
 from kvist.engine.operation import Operation
 from kvist.errors import Invalid, Problem
@@ -43,7 +43,7 @@ class Parameter(NamedTuple):
     @property
     def expands(self) -> bool:
         """Whether it is a table whose every field is an option of its own; as an option it is one, with sub-keys."""
-        return self.positional and _spec_types(self.type)
+        return self.positional and is_spec(self.type)
 
     @property
     def item(self) -> Any:
@@ -80,12 +80,6 @@ def _without_none(kind: Any) -> Any:
         inner = [each for each in get_args(kind) if each is not NoneType]
         return inner[0] if len(inner) == 1 else kind
     return kind
-
-
-def _spec_types(kind: Any) -> bool:
-    from kvist.xml.spec import Spec
-
-    return isinstance(kind, type) and issubclass(kind, Spec)
 
 
 class _Tagged(NamedTuple):
@@ -129,6 +123,8 @@ class Line:
         self._rare: list[argparse.Action] = []
         self._choice: Choice | None = None
         self._everywhere = False
+        self._understood: dict[str, Any] = {}
+        self._vm = ""
         if verb.subject is Subject.MANY:
             self._add_choice()
         elif verb.subject is Subject.VM:
@@ -221,6 +217,7 @@ class Line:
             ours, rest = _at_dashes(words)
         space, unknown = self._parser.parse_known_args(ours)
         values = vars(space)
+        self._vm = values.get("vm", "")
         problems = [self._unknown(word) for word in unknown if word.startswith("-") and word != "--"]
         if not problems and unknown:
             problems = [Problem("", f'there is no room for "{word}"') for word in unknown]
@@ -232,6 +229,9 @@ class Line:
                 found |= self._value(parameter, values, rest)
             except Invalid as wrong:
                 problems += wrong.problems
+                if wrong.rest is not None:
+                    found[parameter.name] = wrong.rest
+        self._understood = found
         if self.verb.subject is Subject.MANY:
             try:
                 self._choice = self._chosen(values)
@@ -243,6 +243,14 @@ class Line:
         if self._choice is not None:
             return list(self._choice.words), found
         return [values["vm"]] if "vm" in values else [], found
+
+    @property
+    def understood(self) -> tuple[str, dict[str, Any]] | None:
+        """The VM and what could be read for the verb, of a line with mistakes; None where too little was."""
+        needed = [one.name for one in self.parameters if one.default is inspect.Parameter.empty]
+        if not self._understood.keys() >= set(needed) or (self.subject_names and not self._vm):
+            return None
+        return self._vm, self._understood
 
     def _unknown(self, word: str) -> Problem:
         from difflib import get_close_matches
@@ -364,55 +372,23 @@ class Line:
             try:
                 return {parameter.name: from_mapping(parameter.type, given)}
             except Invalid as wrong:
-                raise Invalid(
+                told = Invalid(
                     Problem(f"--{each.path.strip('.').replace('_', '-')}", each.what, each.hint)
                     for each in wrong.problems
-                ) from wrong
+                )
+                told.rest = wrong.rest
+                raise told from wrong
         if parameter.name not in values:
             return {}
         given = values[parameter.name]
         if parameter.ask.parts:
-            return {parameter.name: tuple(_of_part(part, word) for part, word in given)}
+            return {parameter.name: read_all(lambda tagged: read_part(*tagged), given)}
         where = parameter.ask.metavar if parameter.positional else parameter.flag
         if parameter.many:
-            return {parameter.name: tuple(_parsed(parameter.item, parameter.ask, word, where) for word in given)}
-        return {parameter.name: _parsed(parameter.type, parameter.ask, given, where)}
-
-
-def _parsed(kind: Any, ask: Ask, word: Any, where: str) -> Any:
-    if not isinstance(word, str):
-        return word
-    if _spec_types(kind):
-        from kvist.xml.options import parse_options
-
-        return parse_options(kind, word, first=ask.first or None, path=where)
-    try:
-        if ask.parse is not None:
-            return ask.parse(word)
-        if get_origin(kind) is Literal:
-            if word not in get_args(kind):
-                raise ValueError(f'"{word}" is not one of {", ".join(get_args(kind))}')
-            return word
-        if kind is bool:
-            from kvist.xml.codec import BOOL
-
-            return BOOL.parse(word)
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            return kind(word)
-        if hasattr(kind, "parse"):
-            return kind.parse(word)
-        return kind(word) if kind in (int, float) else word
-    except ValueError as wrong:
-        raise Invalid(str(wrong), path=where) from wrong
-
-
-def _of_part(part: Part, word: str) -> Any:
-    try:
-        return part.parse(word)
-    except Invalid as wrong:
-        raise Invalid(wrong.what, hint=wrong.hint, path=part.flag) from wrong
-    except ValueError as wrong:
-        raise Invalid(str(wrong), path=part.flag) from wrong
+            return {
+                parameter.name: read_all(lambda word: read_value(parameter.item, parameter.ask, word, where), given)
+            }
+        return {parameter.name: read_value(parameter.type, parameter.ask, given, where)}
 
 
 def _metavar(field: Field) -> str:

@@ -25,7 +25,9 @@ def show(result: Any, chosen: Globals) -> None:
         _out(result if result.endswith("\n") else result + "\n")
     elif isinstance(result, list):
         if chosen.output == "name":
-            _out("".join(f"{row[0] if isinstance(row, tuple) else row}\n" for row in result))
+            # A thing that has several rows (an image of two architectures) has one name all the same.
+            names = dict.fromkeys(row[0] if isinstance(row, tuple) else row for row in result)
+            _out("".join(f"{name}\n" for name in names))
         else:
             _table(result)
     elif chosen.output == "name":

@@ -13,15 +13,12 @@ from kvist.errors import Interrupted, KvistError, TimedOut
 
 
 class Answer:
-    """What an operation did. `changed` is false when there was nothing to do."""
+    """What an operation did. `changed` is false when there was nothing to do, or only to wait and to look."""
 
     def __init__(self, changes: Sequence[Change], steps: Sequence[Step | str]) -> None:
         self.changes = tuple(changes)
         self.done = tuple(step if isinstance(step, str) else step.describe() for step in steps)
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.done)
+        self.changed = any(isinstance(step, str) or not step.after_commit for step in steps)
 
     def as_dict(self) -> dict[str, object]:
         """Give the answer as plain data, the form of `-o json`."""

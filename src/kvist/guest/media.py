@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kvist.errors import Corrupt, Denied, Exhausted, NotFound, Unreachable
+from kvist.host.fetch import plainly
 
 if TYPE_CHECKING:
     import urllib3
@@ -185,7 +186,7 @@ class UrlTree:
                 for piece in answer.stream(1 << 20):
                     into.write(piece)
             except urllib3.exceptions.HTTPError as broken:
-                raise Unreachable(f'download of "{self.source}/{path}" broke off: {broken}') from broken
+                raise Unreachable(f'download of "{self.source}/{path}" broke off: {plainly(broken)}') from broken
 
     @contextmanager
     def _answer(self, method: str, path: str) -> Iterator[urllib3.BaseHTTPResponse]:
@@ -195,7 +196,7 @@ class UrlTree:
             answer = self._pool.request(method, f"{self.source}/{path}", preload_content=False)
         except urllib3.exceptions.HTTPError as failure:
             raise Unreachable(
-                f'"{self.source}" does not answer: {failure}', hint="check the URL and the proxy"
+                f'"{self.source}" does not answer: {plainly(failure)}', hint="check the URL and the proxy"
             ) from failure
         try:
             if answer.status in {401, 403}:

@@ -43,6 +43,8 @@ def examine(path: Path, root: Path = Path("/"), *, form: str | None = None, medi
     if medium:
         if path.is_file() and path.stat().st_size == 0:
             raise Corrupt(f'"{shown}" is empty')
+        if path.is_file() and _begins_as_qcow2(path):
+            raise Corrupt(f'"{shown}" is a disk image of format qcow2, not a medium', hint=f"--disk {shown}")
         return "raw"
     try:
         found = inspect(path)
@@ -60,6 +62,11 @@ def examine(path: Path, root: Path = Path("/"), *, form: str | None = None, medi
     if found.format == "qcow2" and (end := _end(path)) > path.stat().st_size:
         raise Corrupt(f'"{shown}" is cut off: it has {path.stat().st_size} bytes of at least {end}')
     return form or found.format
+
+
+def _begins_as_qcow2(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"QFI\xfb"
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -51,25 +51,26 @@ def fetch(
     then leaves nothing at `into`.
     """
     where = str(source)
+    # What is told of it is told of the file as it was named, not of the one that it is kept in meanwhile.
+    shown = where.partition("?")[0].rpartition("/")[2] or where
     remote = where.startswith(("http://", "https://"))
     part, plain, made = (into.with_name(f"{into.name}.{suffix}") for suffix in ("part", "plain.tmp", "qcow2.tmp"))
     expected = [value.lower() for value in (sha256, sha512) if value]
     with _space(into):
         into.parent.mkdir(parents=True, exist_ok=True)
         if checksums is not None:
-            expected.append(find_checksum(_text(checksums), where.partition("?")[0].rpartition("/")[2]))
+            expected.append(find_checksum(_text(checksums), shown))
         try:
             if remote:
                 _download(where, part, on_progress)
             elif not Path(where).is_file():
                 raise NotFound(f'there is no file "{where}"')
             original = part if remote else Path(where)
-            found = _verify(original, expected, on_progress)
-            on_progress("unpack", None)
-            image = plain if _unpack(original, plain) else original
-            if (size := image.stat().st_size) % SECTOR and _info(image)[0] == "raw":
+            found = _verify(original, shown, expected, on_progress)
+            image = plain if _unpack(original, shown, plain, on_progress) else original
+            if (size := image.stat().st_size) % SECTOR and _info(image, shown)[0] == "raw":
                 raise Corrupt(f'"{where}" is no disk image: it has {size} bytes, and disks have blocks of {SECTOR}')
-            kind = _convert(image, made, on_progress)
+            kind = _convert(image, shown, made, on_progress)
             made.replace(into)
             _forget(part)
         except Corrupt:
@@ -79,7 +80,7 @@ def fetch(
         finally:
             plain.unlink(missing_ok=True)
             made.unlink(missing_ok=True)
-    return Fetched(into, Size(_info(into)[1]), kind, found, bool(expected))
+    return Fetched(into, Size(_info(into, shown)[1]), kind, found, bool(expected))
 
 
 def find_checksum(listing: str, name: str) -> str:
@@ -103,7 +104,7 @@ def find_checksum(listing: str, name: str) -> str:
     return max(found, key=len)
 
 
-def _verify(file: Path, expected: list[str], on_progress: Progress) -> str:
+def _verify(file: Path, shown: str, expected: list[str], on_progress: Progress) -> str:
     from hashlib import file_digest
 
     on_progress("verify", None)
@@ -113,7 +114,7 @@ def _verify(file: Path, expected: list[str], on_progress: Progress) -> str:
         with file.open("rb") as stream:
             found = file_digest(stream, HASHES[len(value)]).hexdigest()
         if found != value:
-            raise Corrupt(f'checksum of "{file.name}" is wrong: {HASHES[len(value)]} is {found}, expected {value}')
+            raise Corrupt(f'checksum of "{shown}" is wrong: {HASHES[len(value)]} is {found}, expected {value}')
     with file.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
 
@@ -156,7 +157,9 @@ def _download(url: str, part: Path, on_progress: Progress) -> None:
                     done += len(block)
                     on_progress("download", min(1.0, done / total) if total else None)
     except urllib3.exceptions.HTTPError as broken:
-        raise Unreachable(f'cannot download "{url}": {broken}', hint=again if part.exists() else "") from broken
+        raise Unreachable(
+            f'cannot download "{url}": {plainly(broken)}', hint=again if part.exists() else ""
+        ) from broken
     if total is not None and done != total:
         raise Unreachable(f'"{url}" ended after {done} of {total} bytes, which are kept in "{part}"', hint=again)
 
@@ -170,13 +173,14 @@ def _tag(part: Path) -> Path:
     return part.with_name(f"{part.name}.tag")
 
 
-def _unpack(packed: Path, out: Path) -> bool:
+def _unpack(packed: Path, shown: str, out: Path, on_progress: Progress) -> bool:
     """Unpack a compressed file to `out`, known by its first bytes; False when it is not compressed."""
     with packed.open("rb") as file:
         head = file.read(8)
     kind = next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
     if not kind:
         return False
+    on_progress("unpack", None)
     import lzma
     import shutil
     import zlib
@@ -184,14 +188,18 @@ def _unpack(packed: Path, out: Path) -> bool:
     import zstandard
 
     try:
-        with _opened(packed, kind) as stream, out.open("wb") as target:
-            shutil.copyfileobj(stream, target, CHUNK)
+        with out.open("wb") as target:
+            if kind == "zst":
+                _unpack_zst(packed, target)
+            else:
+                with _opened(packed, kind) as stream:
+                    shutil.copyfileobj(stream, target, CHUNK)
     except (lzma.LZMAError, zlib.error, EOFError, zstandard.ZstdError) as broken:
-        raise Corrupt(f'"{packed.name}" is not a whole {kind} file: {broken}') from broken
+        raise Corrupt(f'"{shown}" is not a whole {kind} file: {broken}') from broken
     except OSError as broken:
         if broken.errno is not None:
             raise
-        raise Corrupt(f'"{packed.name}" is not a whole {kind} file: {broken}') from broken
+        raise Corrupt(f'"{shown}" is not a whole {kind} file: {broken}') from broken
     return True
 
 
@@ -204,41 +212,53 @@ def _opened(packed: Path, kind: str) -> IO[bytes]:
         import gzip
 
         return gzip.open(packed)  # type: ignore[return-value]
-    if kind == "bz2":
-        import bz2
+    import bz2
 
-        return bz2.open(packed)
+    return bz2.open(packed)
+
+
+def _unpack_zst(packed: Path, target: IO[bytes]) -> None:
+    """Unpack a zst file of one frame or several. zstandard's own reader ends without a word where a frame does, and
+    where the file is cut off."""
     import zstandard
 
-    return zstandard.open(packed, "rb")  # type: ignore[no-any-return]
+    frame = None
+    with packed.open("rb") as file:
+        while block := file.read(CHUNK):
+            while block:
+                frame = frame or zstandard.ZstdDecompressor().decompressobj()
+                target.write(frame.decompress(block))
+                block, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    if frame is not None:
+        raise EOFError("it ended in the middle of its data")
 
 
-def _convert(image: Path, out: Path, on_progress: Progress) -> str:
+def _convert(image: Path, shown: str, out: Path, on_progress: Progress) -> str:
     """Make a qcow2 of an image of any kind; gives the kind it was. Its content is checked on the way."""
-    kind, size = _info(image)
+    kind, size = _info(image, shown)
     if kind not in FORMATS:
-        raise Unsupported(f'"{image.name}" is of format "{kind}"; known are {", ".join(FORMATS)}')
+        raise Unsupported(f'"{shown}" is of format "{kind}"; known are {", ".join(FORMATS)}')
     if size == 0:
-        raise Corrupt(f'"{image.name}" is empty')
+        raise Corrupt(f'"{shown}" is empty')
     program = need("qemu-img", "qemu-utils")
     if kind in ("qcow2", "vhdx", "vdi"):
         checked = run([program, "check", "-f", kind, str(image)], check=False, timeout=600)
         # 3: clusters that nobody uses, which harm nothing
         if checked.code not in (0, 3, 63):
-            raise Corrupt(f'"{image.name}" is damaged: {checked.complaint}')
+            raise Corrupt(f'"{shown}" is damaged: {checked.complaint}')
     if kind != "raw":
-        _whole(image, kind)
+        _whole(image, shown, kind)
     on_progress("convert to qcow2", None)
     try:
         run([program, "convert", "-f", kind, "-O", "qcow2", str(image), str(out)], timeout=3600)
     except CommandFailed as failed:
         if "No space left" in failed.what:
             raise OSError(errno.ENOSPC, failed.what) from failed
-        raise Corrupt(f'"{image.name}" cannot be read to its end: {failed.what}') from failed
+        raise Corrupt(f'"{shown}" cannot be read to its end: {failed.what}') from failed
     return kind
 
 
-def _whole(image: Path, kind: str) -> None:
+def _whole(image: Path, shown: str, kind: str) -> None:
     """Refuse an image whose tables point behind the end of its file: QEMU reads zeros there without a word."""
     import json
 
@@ -246,19 +266,19 @@ def _whole(image: Path, kind: str) -> None:
     extents: list[dict[str, int]] = json.loads(mapped.text)
     end = max((extent["offset"] + extent["length"] for extent in extents if "offset" in extent), default=0)
     if end > image.stat().st_size:
-        raise Corrupt(f'"{image.name}" is cut off: it has {image.stat().st_size} bytes of at least {end}')
+        raise Corrupt(f'"{shown}" is cut off: it has {image.stat().st_size} bytes of at least {end}')
 
 
-def _info(image: Path) -> tuple[str, int]:
+def _info(image: Path, shown: str) -> tuple[str, int]:
     """Give format and virtual size; a layer over another file is refused, for that could be any file of this host."""
     import json
 
     told = run([need("qemu-img", "qemu-utils"), "info", "--output=json", str(image)], check=False)
     if told.code:
-        raise Corrupt(f'"{image.name}" is not a disk image: {told.complaint}')
+        raise Corrupt(f'"{shown}" is not a disk image: {told.complaint.replace(str(image), shown)}')
     info: dict[str, object] = json.loads(told.text)
     if "backing-filename" in info:
-        raise Unsupported(f'"{image.name}" is only a layer over "{info["backing-filename"]}"')
+        raise Unsupported(f'"{shown}" is only a layer over "{info["backing-filename"]}"')
     return str(info["format"]), int(str(info["virtual-size"]))
 
 
@@ -274,10 +294,17 @@ def _text(place: str | Path) -> str:
     try:
         answer = pool.request("GET", where)
     except urllib3.exceptions.HTTPError as broken:
-        raise Unreachable(f'cannot read the checksums "{where}": {broken}') from broken
+        raise Unreachable(f'cannot read the checksums "{where}": {plainly(broken)}') from broken
     if answer.status != 200:
         raise NotFound(f'there is no list of checksums at "{where}" (http status {answer.status})')
     return answer.data.decode(errors="replace")
+
+
+def plainly(error: Exception) -> str:
+    """Say in a few words why a web server could not be asked: what the system said, not what urllib3 wraps it in."""
+    reason = getattr(error, "reason", None) or error
+    cause = getattr(reason, "__cause__", None) or getattr(reason, "__context__", None)
+    return str(getattr(cause, "strerror", None) or reason)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
-from kvist.errors import Conflict
+from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.creation import Creation
 from kvist.resources.existing import differences
 from kvist.resources.steps.definition import SetAutostart
@@ -106,20 +106,27 @@ def create(
         name, settings, image, full, disk, nic, install, extra_args, cdrom, pxe, os, tpm, graphics, user, ssh_key,
         password, user_data, network_config, packages, run, hostname,
     )  # fmt: skip
+    unlit = [
+        Problem(option, "it is not started; leave out --no-start")
+        for option, given in (("--wait", wait), ("--console", console))
+        if given and not start
+    ]
     if name in self.host.connection.domains.names():
+        if unlit:
+            raise Invalid(unlit)
         if found := differences(self.host, wish):
             raise Conflict(f'VM "{name}" exists and is another: {"; ".join(found)}', hint=f"kvist show {name}")
         if start and not self.host.connection.domains.state(name).active:
             yield Start(name=name)
     else:
-        yield from Creation(self.host, wish).steps(start=start)
+        yield from Creation(self.host, wish, unlit).steps(start=start)
     if settings.autostart is not None and _autostart(self.host, name) != settings.autostart:
         yield SetAutostart(name=name, on=settings.autostart)
-    if start and wait:
+    if wait:
         from kvist.resources.steps.waiting import WaitFor
 
         yield WaitFor(name=name, what=wait, where=self.host.place.name, timeout=float(timeout))
-    if start and console:
+    if console:
         from kvist.resources.steps.waiting import Attach
 
         yield Attach(name=name, where=self.host.place.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -12,7 +13,8 @@ from kvist.engine.step import Step
 from kvist.errors import Invalid, KvistError, NotFound, Problem, Unsupported
 from kvist.resources import defaults
 from kvist.resources.accel import Accel, accel
-from kvist.resources.disk import Disks, in_use
+from kvist.resources.contradictions import contradictions, ignored
+from kvist.resources.disk import Disks, in_use, lies_on_host
 from kvist.resources.nic import Nics, bare, nothing
 from kvist.resources.steps.definition import Define
 from kvist.resources.steps.power import Start
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 class Creation:
     """One VM in the making. Everything wrong with the wish is gathered, and raised at once before anything is done."""
 
-    def __init__(self, host: Host, wish: Wish) -> None:
+    def __init__(self, host: Host, wish: Wish, problems: Sequence[Problem] = ()) -> None:
         self.host, self.wish = host, wish
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = list(problems)
         self.uuid = str(uuid4())
         try:
             Name.parse(wish.name)
@@ -68,6 +70,10 @@ class Creation:
         vm = self._vm(disks, nics)
         if self.accel.warning:
             self.host.site.report(f"warning: {self.accel.warning}", 1.0)
+        if unread := ignored(self.wish, self.image):
+            self.host.site.report(
+                f'warning: image "{self.wish.image}" has no cloud-init, and its guest ignores {", ".join(unread)}', 1.0
+            )
         yield from disks.steps()
         yield Define(name=self.wish.name, uuid=self.uuid, xml=self._document(vm), shown=_shown(vm))
         yield from addresses
@@ -206,6 +212,8 @@ class Creation:
         if settings.cpus is not None and most and settings.cpus > most:
             self.problems.append(Problem("--cpus", f"{settings.cpus} is more than a VM of this kind can have ({most})"))
         self._check_firmware()
+        self._check_kernel()
+        self.problems += contradictions(self.wish, self.offer)
         if self.image is not None and self.image.arch != self.arch:
             self.problems.append(
                 Problem(
@@ -232,6 +240,14 @@ class Creation:
         if wanted == "efi" and self.offer is not None and "efi" not in self.offer.firmwares:
             package = "qemu-efi-aarch64" if self.arch == "aarch64" else "ovmf"
             self.problems.append(Problem("--firmware", "this host has no UEFI for such a VM", f"apt install {package}"))
+
+    def _check_kernel(self) -> None:
+        if not (self.host.place.local or self.host.place.sandbox):
+            return
+        for option in ("kernel", "initrd"):
+            path = self.wish.settings.get(option)
+            if path and not lies_on_host(self.host, path):
+                self.problems.append(Problem(f"--{option}", f'there is no file "{path}" on {self.host.place.name}'))
 
     def _disks(self, disks: Disks) -> None:
         wishes = list(self.wish.disks)
@@ -269,7 +285,7 @@ class Creation:
 
         user = self.wish.user or (self.image.user if self.image else None)
         try:
-            disks.seed(seed(self.wish, self.uuid, user, nics).image())
+            disks.seed(seed(self.wish, self.uuid, user, nics, self.problems).image())
         except Invalid as wrong:
             self.problems += [each._replace(path=_option(each.path)) for each in wrong.problems]
         except KvistError as wrong:
@@ -307,11 +323,15 @@ class Creation:
             made_by="kvist",
             made_from=wish.image,
             volumes=disks.volumes() or None,
-            disks=_ordered(disks.devices(), cd_first=bool(wish.cdrom) and any(map(_has_source, wish.disks))),
+            disks=_ordered(disks.devices(), nics, cd_first=bool(wish.cdrom) and any(map(_has_source, wish.disks))),
             nics=tuple(bare(nic) for nic in nics),
         )
         if wish.pxe:
-            vm = vm.replace(nics=tuple(nic.replace(boot_order=10 + index) for index, nic in enumerate(vm.nics)))
+            vm = vm.replace(
+                nics=tuple(
+                    nic if nic.boot_order else nic.replace(boot_order=10 + index) for index, nic in enumerate(vm.nics)
+                )
+            )
         typed = {key: value for key, value in wish.settings.items() if key not in ("autostart", "image", "boot")}
         if wish.settings.boot:
             # libvirt takes one of the two ways to say it, never both.
@@ -377,11 +397,15 @@ def _listening(screen: Graphics) -> Graphics:
     return screen.replace(listen=screen.listen or "127.0.0.1", **port)
 
 
-def _ordered(disks: Sequence[Disk], *, cd_first: bool) -> tuple[Disk, ...]:
-    """Number the devices that are booted from: disks then media, so that an empty disk falls through to its medium."""
-    bootable = [disk for disk in disks if not str(disk.file or "").endswith("-seed.iso")]
+def _ordered(disks: Sequence[Disk], nics: Sequence[Nic], *, cd_first: bool) -> tuple[Disk, ...]:
+    """Number the devices that are booted from: disks then media, so that an empty disk falls through to its medium.
+
+    A number that is typed stays with its device, and the others get those that are left.
+    """
+    typed = {disk.boot_order for disk in disks} | {nic.boot_order for nic in nics}
+    bootable = [disk for disk in disks if not (disk.boot_order or str(disk.file or "").endswith("-seed.iso"))]
     turn = sorted(bootable, key=lambda disk: (disk.device == "cdrom") != cd_first)
-    order = {disk.target: index for index, disk in enumerate(turn, 1)}
+    order = dict(zip((disk.target for disk in turn), (each for each in count(1) if each not in typed), strict=False))
     return tuple(disk.replace(boot_order=order[disk.target]) if disk.target in order else disk for disk in disks)
 
 

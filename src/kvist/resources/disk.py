@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path, PurePath
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Step
@@ -94,6 +95,8 @@ class Disks:
         size = max(wish.size or (DEFAULT_SIZE if image.grows else image.size), image.size)
         if wish.size is not None and wish.size < image.size:
             self._wrong("--disk", f"{wish.size} is smaller than image “{image.name}”, which has {image.size}")
+        if wish.format not in (None, "qcow2"):
+            self._wrong("--disk", f"a disk made from an image is qcow2, not {wish.format}")
         pool, steps = self._pool(wish)
         wish = self._aimed(wish)
         name = self._volume_name(pool, wish)
@@ -338,7 +341,7 @@ def belongings(vm: Machine, *, named: Sequence[str] = ()) -> list[tuple[str, str
         path = targets[target].file or targets[target].dev or ""
         place = host.connection.pools.volume_of(path) if path else None
         if place is None:
-            raise NotFound(f'disk "{target}" of VM "{vm.name}" is no volume of a pool', hint=f"rm {path}")
+            raise NotFound(f'disk "{target}" of VM "{vm.name}" is no volume of a pool', hint=f"rm {quote(path)}")
         going["/".join(place)] = None
     if not going:
         return []

@@ -30,6 +30,8 @@ def differences(host: Host, wish: Wish) -> list[str]:
     found = list(_settings(have, wish))
     if wish.image and have.made_from != wish.image:
         found.append(f'it was made from {have.made_from or "no image"}, not from image "{wish.image}"')
+    if wish.user and have.user != wish.user:
+        found.append(f'it was made for user "{have.user or "root"}", not for "{wish.user}"')
     if wish.tpm and (have.tpm is None or have.tpm.version != wish.tpm):
         found.append(f"tpm is {(have.tpm.version if have.tpm else None) or 'not set'}, not {wish.tpm}")
     if wish.graphics is not None:
@@ -46,7 +48,8 @@ def _settings(have: Vm, wish: Wish) -> Iterator[str]:
     left_out = {"autostart", "image"} | ({"machine"} if board and str(have.machine).startswith(board) else set())
     wanted = Vm(**{key: value for key, value in wish.settings.items() if key not in left_out})
     for change in diff(have, wanted):
-        yield f"{change.path} is {change.before if change.before is not None else 'not set'}, not {change.after}"
+        is_, wanted_ = (change.field.codec.show(each) if each is not None else "not set" for each in change[1:3])
+        yield f"{change.path} is {is_}, not {wanted_}"
 
 
 def _disks(host: Host, have: Vm, wish: Wish) -> Iterator[str]:

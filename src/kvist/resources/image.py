@@ -108,6 +108,9 @@ class BringImage(NewVolume):
             # What is there under this name was left by one that was cut off: nobody noted it, and no VM lies on it.
             pools.delete(self.pool, self.name, Missing.IS_FINE)
             FillVolume(pool=self.pool, name=self.name, format="qcow2", path=str(path)).make(at)
+        if self.how == "fetch":
+            # It is in the pool now, and nobody would ever look for it here again.
+            path.unlink(missing_ok=True)
         self._note(at, json.dumps({**note, "volume": self.name}))
 
     def _baked(self, at: Site) -> tuple[dict[str, Any], Path]:
@@ -153,6 +156,26 @@ class BringImage(NewVolume):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ForgetDownload(Step):
+    """Remove what a download has left on this machine."""
+
+    no_undo = "it can be downloaded again"
+    path: str
+
+    def describe(self) -> str:
+        return f'remove "{self.path}"'
+
+    def apply(self, at: Site) -> None:
+        Path(self.path).unlink(missing_ok=True)
+
+    def changes(self) -> tuple[Change, ...]:
+        return (Change(Path(self.path).name, "download", self.path, None),)
+
+    def commands(self) -> tuple[Command, ...]:
+        return (Command(("rm", self.path)),)
+
+
 def note_name(image: str) -> str:
     """Give the name of the volume that says what an image is."""
     return f"{image}.json"
@@ -176,12 +199,11 @@ class Images:
             return []
         volumes = {volume.name: volume for volume in self.host.connection.pools.volumes(POOL)}
         found: list[Image] = []
-        for name in volumes:
-            if name.endswith(".json"):
-                note = self._note(name.removesuffix(".json"))
-                volume = volumes.get(note["volume"])
-                if volume is not None:
-                    found.append(_image(name.removesuffix(".json"), note, volume.path, volume.allocation))
+        for name in sorted(each.removesuffix(".json") for each in volumes if each.endswith(".json")):
+            note = self._note(name)
+            volume = volumes.get(note["volume"])
+            if volume is not None:
+                found.append(_image(name, note, volume.path, volume.allocation))
         return found
 
     def ls(self) -> list[ImageRow]:
@@ -317,12 +339,14 @@ class Images:
 
     @operation
     def prune(self) -> Iterator[Step]:
-        """Remove what no image and no VM needs any more: older builds, and what was downloaded to be imported.
+        """Remove what no image and no VM needs any more: older builds, and what downloads have left behind.
 
         Example: kvist image prune
         """
-        from kvist.resources.image_store import users, users_in_trash
+        from kvist.resources.image_store import left_downloads, users, users_in_trash
 
+        for path in left_downloads():
+            yield ForgetDownload(path=str(path))
         if not self._ready():
             return
         volumes = self.host.connection.pools.volumes(POOL)

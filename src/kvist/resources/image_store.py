@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from kvist.resources.host import Host
 
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+UNTOUCHED = 3600.0
+"""Seconds after which a download to which nothing came is not going on: it would have ended itself after 30."""
 ENDINGS = (".qcow2", ".img", ".raw", ".vmdk", ".vhdx", ".vdi", ".xz", ".gz", ".bz2", ".zst")
 
 
@@ -38,7 +41,12 @@ def resolve(source: str, arch: str, *, sha256: str | None, checksums: str | None
     verified = {"sha256": (sha256 or "").lower(), "checksums": checksums or ""}
     if source.startswith(("http://", "https://")):
         return Source(_called(source.rpartition("/")[2]), source, **verified)
+    if "://" in source:
+        scheme = source.partition("://")[0]
+        raise Invalid([Problem("SOURCE", f'nothing is fetched by "{scheme}", only by http and https')])
     path = Path(source).expanduser()
+    if path.is_dir():
+        raise Invalid([Problem("SOURCE", f'"{source}" is a directory, not a disk image')])
     if path.is_file():
         return Source(_called(path.name), str(path.absolute()), **verified)
     if "/" in source or source.endswith(ENDINGS):
@@ -68,10 +76,22 @@ def volume_name(name: str, source: Source) -> str:
 
 def download_path(volume: str) -> Path:
     """Where a download is kept until it is whole: another try goes on from what is there."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    home = (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kvist" / "downloads"
+    home = _downloads()
     home.mkdir(parents=True, exist_ok=True)
     return home / volume
+
+
+def left_downloads() -> list[Path]:
+    """List what downloads and installers have left on this machine that nobody has touched for a while."""
+    home = _downloads()
+    files = (*home.glob("*"), *home.with_name("installers").glob("*/*"))
+    quiet = time.time() - UNTOUCHED
+    return sorted(path for path in files if path.stat().st_mtime < quiet)
+
+
+def _downloads() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kvist" / "downloads"
 
 
 def described(source: str, arch: str, found: Fetched) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def differences(now: Vm, later: Vm) -> Iterator[Pending]:
         left_to_libvirt |= field == "format" and change.before is None
         # Until the guest has its driver, the balloon is empty, at the next boot as at this one.
         left_to_libvirt |= change.path == "memory" and change.before == now.memory_max == later.memory_max
+        # At its start, "efi" becomes the firmware that libvirt chose, by its file.
+        left_to_libvirt |= change.path == "firmware" and change.before is None and now.loader is not None
         if field not in SETTLED and not left_to_libvirt:
             told.add(change.path)
             yield Pending(change.path, _said(change.before, change.field), _said(change.after, change.field))

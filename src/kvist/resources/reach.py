@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kvist.engine.ask import Ask
-from kvist.errors import Conflict, Invalid
+from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.forwarding import split
 from kvist.resources.route import Route
 from kvist.resources.waiting import agent_of, greeting_address, wait
@@ -71,6 +71,8 @@ def execute(
     """
     if not command:
         raise Invalid("nothing to run was named", hint=f"kvist exec {self.name} -- uname -a")
+    if wrong := [word for word in env if not word.partition("=")[0] or "=" not in word]:
+        raise Invalid(Problem("--env", f'"{word}" is not like NAME=VALUE, a word of the environment') for word in wrong)
     must_run(self, "run a command in")
     given = _standard_input(self) if stdin or (stdin is None and not sys.stdin.isatty()) else b""
 
@@ -113,9 +115,14 @@ def find_ssh(vm: Machine, timeout: Duration | None = None) -> str:
 
     Without `timeout` a guest that may still be booting is waited for longer than one that has long been up.
     """
+    from kvist.virt.words import State
+
     where = greeting_address(vm)
     if where is not None:
         return where.address
+    if vm.state is State.PAUSED:
+        # It would not answer however long it were waited for.
+        raise Conflict(f'cannot reach VM "{vm.name}" by ssh: it is suspended', hint=f"kvist resume {vm.name}")
     if timeout is None:
         timeout = BOOTING_WITHIN if _may_be_booting(vm) else SETTLED_WITHIN
     return wait(vm, "ssh", timeout=timeout) or ""

@@ -17,30 +17,33 @@ if TYPE_CHECKING:
     from kvist.resources.wish import Wish
 
 
-def seed(wish: Wish, uuid: str, user: str | None, nics: Sequence[Nic]) -> Seed:
+def seed(wish: Wish, uuid: str, user: str | None, nics: Sequence[Nic], problems: list[Problem]) -> Seed:
     """Make the seed of a new VM: who it is, who may log in, what is installed and run.
 
-    Raises Invalid with every problem, NotFound for a key or file that is not there.
+    A file that cannot be read goes to `problems`, and the seed is made without it, so that the rest is looked at too.
     """
+
+    def read(path: str | None, option: str) -> str | None:
+        try:
+            return _file(path, option)
+        except Invalid as wrong:
+            problems.extend(wrong.problems)
+            return None
+
+    given = [key if " " in key else read(key, "--ssh-key") for key in wish.ssh_keys]
     return Seed(
         hostname=wish.hostname or Name(wish.name).hostname,
         instance_id=uuid,
         user=user,
-        ssh_keys=_keys(wish.ssh_keys),
+        ssh_keys=tuple(filter(None, given)) if wish.ssh_keys else (ensure_key().text,),
         password_hash=hashed(wish.password) if wish.password is not None else None,
         packages=wish.packages,
         run=wish.run,
         cards=_cards(nics),
-        user_data=_file(wish.user_data, "--user-data"),
-        network_config=_file(wish.network_config, "--network-config"),
+        user_data=read(wish.user_data, "--user-data"),
+        network_config=read(wish.network_config, "--network-config"),
         shell="/bin/sh" if user == "root" else "/bin/bash",
     )
-
-
-def _keys(given: Sequence[str]) -> tuple[str, ...]:
-    if not given:
-        return (ensure_key().text,)
-    return tuple(key if " " in key else _file(key, "--ssh-key") or "" for key in given)
 
 
 def _cards(nics: Sequence[Nic]) -> tuple[Card, ...]:

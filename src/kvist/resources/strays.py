@@ -68,3 +68,15 @@ def remove(connection: Connection, path: str) -> None:
     """Remove a file; one that is not there is fine."""
     with reached(connection, path) as (pool, file):
         connection.pools.delete(pool, file, Missing.IS_FINE)
+
+
+def remove_logs(connection: Connection, xml: str) -> None:
+    """Remove what a VM wrote on its serial ports: the files named after it, and those they were turned to."""
+    root = Document.parse(xml).root
+    mine = f"-{(root.findtext('uuid') or '')[:8]}-serial"
+    logs = {str(log.get("file")) for log in root.iterfind("devices/*/log")}
+    for path in sorted(log for log in logs if mine in PurePosixPath(log).name):
+        with reached(connection, path) as (pool, file):
+            for volume in connection.pools.volumes(pool):
+                if volume.name == file or volume.name.startswith(f"{file}."):
+                    connection.pools.delete(pool, volume.name, Missing.IS_FINE)

@@ -22,7 +22,7 @@ from kvist.specs.tpm import Tpm
 from kvist.specs.video import Video
 from kvist.specs.vsock import Vsock
 from kvist.specs.watchdog import Watchdog
-from kvist.xml.codec import BOOL, NAME, PATH, UUID, YES_NO, choice
+from kvist.xml.codec import BOOL, LINE, NAME, PATH, UUID, YES_NO, choice
 from kvist.xml.field import LIVE, RECREATE, RESTART, aside, attr, items, many, one, text
 from kvist.xml.spec import Spec
 
@@ -44,7 +44,7 @@ class Identity(Spec):
     )
     name: str | None = text("name", NAME, applies=RECREATE, doc="Name of the VM.", default=None)
     uuid: str | None = text("uuid", UUID, applies=RECREATE, doc="Identity of the VM, for ever.", default=None)
-    title: str | None = text("title", applies=LIVE, doc="A few words about it.", default=None)
+    title: str | None = text("title", LINE, applies=LIVE, doc="A few words about it.", default=None)
     description: str | None = text("description", applies=LIVE, doc="What it is for.", default=None)
     osinfo: str | None = attr(
         "metadata/libosinfo:libosinfo/libosinfo:os/@id",

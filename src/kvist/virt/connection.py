@@ -33,6 +33,16 @@ def _quiet(_context: object, _error: object) -> None:
     """Stand in for libvirt's own handler, which would print each error to stderr before we can word it."""
 
 
+DRIVERS = frozenset(
+    {
+        *("qemu", "test", "remote", "lxc", "xen", "ch", "bhyve", "vz", "hyperv", "vbox", "openvz"),
+        *("esx", "vpx", "gsx", "vmwareplayer", "vmwarews", "vmwarefusion"),
+    }
+)
+"""What a libvirt URI may begin with (https://libvirt.org/drivers.html): for another word, libvirt asks a daemon first
+and complains that there is none."""
+
+
 libvirt.registerErrorHandler(_quiet, None)
 libvirt.virEventRegisterDefaultImpl()
 
@@ -50,6 +60,8 @@ class Connection:
     @classmethod
     def open(cls, uri: str, *, timeout: float = OPEN_WITHIN) -> Self:
         """Open the connection. Raises Unreachable, Denied or Invalid, each within `timeout` seconds."""
+        if (driver := uri.partition(":")[0].partition("+")[0]) not in DRIVERS:
+            raise Invalid(f'cannot connect to "{uri}": libvirt has no driver "{driver}"', hint=_FORMS)
         # Always: a client that could run the event loop promises to answer keep-alives, and one that does not is cut
         # off by the daemon after 30 s; the embedded driver needs it for its every call.
         run_loop()
@@ -184,22 +196,36 @@ def _unopened(uri: str, error: libvirt.libvirtError) -> KvistError:
     if type(problem) is Denied:
         return problem
     message = error.get_error_message() or str(error)
-    if error.get_error_code() in (
-        libvirt.VIR_ERR_NO_CONNECT,
-        libvirt.VIR_ERR_INVALID_ARG,
-        libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
-    ):
+    if (
+        error.get_error_code()
+        in (
+            libvirt.VIR_ERR_NO_CONNECT,
+            libvirt.VIR_ERR_INVALID_ARG,
+            libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+        )
+        or "URI path" in message
+    ):  # an internal error, says libvirt of qemu:///nowhere
         return Invalid(
             f'cannot connect to "{uri}": {message}',
-            hint="a host is a URI such as qemu:///system or qemu+ssh://root@hv2/system, or sandbox:NAME",
+            hint=_FORMS,
         )
     return Unreachable(f'cannot connect to "{uri}": {message}', hint=_way_out(uri))
 
 
+_FORMS = "a host is a URI such as qemu:///system or qemu+ssh://root@hv2/system, or sandbox:NAME"
+
+
 def _way_out(uri: str) -> str:
-    if "+ssh" in uri:
-        address = uri.partition("://")[2].partition("/")[0]
-        return f"ssh {address} virsh version"
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(uri)
+    if parts.scheme.endswith(("+ssh", "+libssh", "+libssh2")):
+        user, port = (f"{parts.username}@" if parts.username else ""), (f"-p {parts.port} " if parts.port else "")
+        return f"ssh {port}{user}{parts.hostname} virsh version"
+    if parts.scheme in ("qemu+tls", "qemu") and parts.hostname:
+        return f"qemu+ssh://{parts.hostname}/system needs no certificates; TLS: https://libvirt.org/kbase/tlscerts.html"
+    if parts.scheme == "test":
+        return "test:///default is the one that libvirt brings along"
     if ":///" in uri:
         return "systemctl start libvirtd, or try kvist without it: kvist sandbox up"
     return "ping the host and see that its libvirtd listens"

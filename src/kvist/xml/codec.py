@@ -158,6 +158,12 @@ def _uuid(text: str) -> str:
         raise ValueError(f'"{text}" is not a UUID such as 6b1d8f6e-3c1f-4f0e-9d0a-2f3f5a1c7e11') from None
 
 
+def _line(text: str) -> str:
+    if not text or "\n" in text:
+        raise ValueError("it is one line, not none and not several")
+    return text
+
+
 def _absolute(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError(f'"{text}" is not a path from the root, such as /srv/disk.qcow2')
@@ -196,6 +202,7 @@ def shaped(name: str, form: str, like: str) -> Codec[str]:
 _SPOKEN = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
 
 STR = Codec("text", str)
+LINE = Codec("line", str, parse=_line)
 INT = Codec("number", _integer, kind="integer")
 COUNT = number(1, 2**31 - 1, "count")
 PORT = number(-1, 65535, "port")

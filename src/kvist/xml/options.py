@@ -109,7 +109,9 @@ class _Reading:
         except Invalid as wrong:
             self.problems.extend(problem._replace(path=self.path) for problem in wrong.problems)
         if self.problems:
-            raise Invalid(self.problems)
+            told = Invalid(self.problems)
+            told.rest = spec
+            raise told
         return spec
 
 

@@ -27,10 +27,13 @@ class Define(Step):
         at.connection.domains.define(self.xml, name=self.name)
 
     def undo(self, at: Site) -> None:
+        from kvist.resources.strays import remove_logs
+
         try:
             # Another VM of that name, made by someone else meanwhile, is none of ours.
             if at.connection.domains.uuid(self.name) == self.uuid:
                 at.connection.domains.undefine(self.name)
+                remove_logs(at.connection, self.xml)
         except NotFound:
             return
 
@@ -63,8 +66,11 @@ class Undefine(Step):
         return f'remove the definition of VM "{self.name}"'
 
     def apply(self, at: Site) -> None:
+        from kvist.resources.strays import remove_logs
+
         if at.connection.domains.exists(self.name):
             at.connection.domains.undefine(self.name)
+        remove_logs(at.connection, self.xml)
 
     def undo(self, at: Site) -> None:
         if not at.connection.domains.exists(self.name):

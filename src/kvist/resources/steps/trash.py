@@ -128,7 +128,7 @@ class RetireVolume(VolumeStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Discard(Step):
-    """Remove for good what the trash keeps of a VM besides its disks: NVRAM and TPM state."""
+    """Remove for good what the trash keeps of a VM besides its disks: NVRAM, TPM state, logs of serial ports."""
 
     no_undo = "what was in the trash is gone"
     name: str
@@ -141,7 +141,10 @@ class Discard(Step):
         return f'remove VM "{self.name}" from the trash'
 
     def apply(self, at: Site) -> None:
+        from kvist.resources.strays import remove_logs
+
         _remove(at.connection, self.kept)
+        remove_logs(at.connection, self.xml)
         if self.tpm:
             # libvirt removes the state of a TPM together with a definition, and in no other way.
             at.connection.domains.define(self._shell(), name=self.uuid, validate=False)
