@@ -201,6 +201,32 @@ def test_what_was_stored_is_put_back_and_what_others_changed_since_stays() -> No
     assert back.root.find("devices/interface/unknown") is not None
 
 
+def test_what_others_changed_since_of_the_very_device_stays_when_it_is_put_back() -> None:
+    wish = Vm(nics=(Nic(mac=CARD, link="down"),))
+    theirs = Vm(nics=(Nic(mac=CARD, isolated=True),))
+    now = rewritten(rewritten(document(), wish), theirs)
+
+    back = restored(now, document(), wish)
+
+    assert back == rewritten(document(), theirs)
+
+
+def test_a_device_that_comes_back_leaves_its_place_to_the_one_that_has_it_now() -> None:
+    wish = Vm(nics=(Nic.removed(mac=CARD),))
+    other = Vm(nics=(Nic(mac=Mac("52:54:00:00:00:02"), bridge="br1"),))
+    place = document().root.find("devices/interface/address")
+    assert place is not None
+    now = rewritten(rewritten(document(), wish), other)
+    card = now.root.find("devices/interface")
+    assert card is not None
+    card.append(place)
+
+    back = restored(now, document(), wish)
+
+    assert [len(card.findall("address")) for card in back.root.iterfind("devices/interface")] == [1, 0]
+    assert Vm.read(back.root).nics[1] == Vm.read(document().root).nics[0]
+
+
 def test_a_new_card_is_stored_in_the_place_it_has_in_the_running_vm() -> None:
     mac = Mac("52:54:00:00:00:02")
     wish = Vm(nics=(Nic(mac=mac, bridge="br1"),))
