@@ -175,6 +175,7 @@ COMPANIONS: dict[tuple[type[Spec], str], Spec] = {
 """What a field cannot stand in a valid document without."""
 
 SAMPLES: dict[str, tuple[Any, Any]] = {
+    "alias": ("ua-one", "ua-two"),
     "text": ("one", "two"),
     "yes-no": (True, False),
     "on-off": (True, False),

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kvist.engine.step import Change, Command, Disruption, Site, Step
 from kvist.errors import Conflict, Failed, GuestFailed, KvistError, NotFound, TimedOut
+from kvist.resources.fieldpath import typed
 from kvist.resources.rewriting import Device, adopted, devices, restored, rewritten, turned
 from kvist.resources.steps.plugging import alias_of, plug, unplug
 from kvist.specs.vm import Vm
+from kvist.values import Size
 from kvist.xml.diff import diff
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies
@@ -50,7 +52,10 @@ class AlterStep(Step):
         return recalled(Vm, self.wish)
 
     def changes(self) -> tuple[Change, ...]:
-        return tuple(Change(self.name, path, before, after, self.when) for path, before, after in self.shown)
+        return tuple(
+            Change(self.name, path, typed(path, before), typed(path, after), self.when)
+            for path, before, after in self.shown
+        )
 
     def _lacks(self, document: Document) -> list[Difference]:
         return list(diff(Vm.read(document.root), self.wanted))
@@ -322,8 +327,6 @@ class GrowDisk(Step):
             raise Failed(f'disk "{self.target}" of VM "{self.name}" did not grow')
 
     def changes(self) -> tuple[Change, ...]:
-        from kvist.values import Size
-
         return (Change(self.name, f"disks[{self.target}].size", Size(self.before), Size(self.after), "live"),)
 
     def commands(self) -> tuple[Command, ...]:
@@ -349,6 +352,24 @@ class Redefine(AlterStep):
 
     def undo(self, at: Site) -> None:
         self._write(at, self._restored)
+
+    def _lacks(self, document: Document) -> list[Difference]:
+        return [change for change in super()._lacks(document) if not self._gone(change, document)]
+
+    def _gone(self, change: Difference, document: Document) -> bool:
+        """Tell whether a device without a key has gone: the one that is at its place by then is another."""
+        field, item = change.field, change.before
+        if (
+            not isinstance(field, Many)
+            or change.after is not None
+            or any(part is not None for part in field.key_of(item))
+        ):
+            return False
+        then, now = (
+            [field.key_of(each) for each in Vm.read(one.root).get(field.name)].count(field.key_of(item))
+            for one in (Document.parse(self.before), document)
+        )
+        return now < then
 
     def _changed(self, at: Site, text: str) -> Document | None:
         now = Document.parse(text)
