@@ -213,6 +213,12 @@ def test_every_setting_of_several_vms_is_printed(line: Answers, vm: Machine) -> 
     assert len(line("get", "web")) > 20
 
 
+def test_memory_that_the_host_does_not_have_is_refused(line: Answers, vm: Machine) -> None:
+    said = line("set", "web", "--memory", "9T", "--memory-max", "9T", code=2)
+    assert said.count("9T is more than the host has (32G)") == 2
+    assert stored(vm).memory == GIB
+
+
 def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Answers, vm: Machine) -> None:
     vm.start()
     assert line("pending", "web") == []
