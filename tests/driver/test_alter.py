@@ -57,16 +57,16 @@ def test_a_setting_without_a_value_is_taken_away(vm: Machine, capsys: pytest.Cap
 
 def test_a_dry_run_changes_nothing(vm: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     before = vm.document().text()
-    code, told, _ = ask(capsys, "--dry-run", "--memory", "4G")
+    code, told, _ = ask(capsys, "--dry-run", "--memory", "3G")
     assert code == 0
     assert [one["field"] for one in told["changes"]] == ["memory"]
     assert vm.document().text() == before
 
 
 def test_memory_grows_in_both_documents_by_the_typed_call_too(vm: Machine) -> None:
-    vm.set(Vm(memory=Size.parse("4G")))
+    vm.set(Vm(memory=Size.parse("3G")))
     for next_boot in (False, True):
-        assert Vm.read(vm.document(next_boot=next_boot).root).memory == Size.parse("4G")
+        assert Vm.read(vm.document(next_boot=next_boot).root).memory == Size.parse("3G")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ LINES = {
     "a disk by its target": ("disk", "add", "web", "2G", "--target", "vdb"),
     "a disk by its alias": ("disk", "add", "web", "2G,alias=ua-data"),
     "a channel": ("device", "add", "web", "channel", "org.example.0"),
+    "a watchdog": ("device", "add", "web", "watchdog", "i6300esb,action=reset"),
+    "a card with a name": ("nic", "add", "web", "lan", "--alias", "front"),
     "a TPM": ("device", "add", "web", "tpm", "2.0"),
     "a screen": ("device", "add", "web", "graphics", "vnc,listen=127.0.0.1"),
     "a device of the host": ("device", "add", "web", "0000:03:00.0"),
@@ -113,6 +115,44 @@ def test_a_card_is_what_the_line_says_and_a_second_without_a_name_is_another(lin
 def test_a_card_that_is_there_and_another_is_a_conflict(line: Answers) -> None:
     line("nic", "add", "web", "lan", "--mac", CARD)
     assert "network is lan, not default" in line("nic", "add", "web", "default", "--mac", CARD, code=1)
+
+
+def test_a_device_is_called_by_the_name_that_was_typed_for_it(line: Answers, vm: Machine) -> None:
+    line("nic", "add", "web", "lan", "--alias", "front", "--mac", CARD)
+    assert stored(vm).nics[-1].alias == "ua-front"
+    line("nic", "set", "web", "front", "--link", "down")
+    assert stored(vm).nics[-1].link == "down"
+    line.twice("nic", "remove", "web", "ua-front")
+    assert "has more in it than letters" in line("nic", "add", "web", "lan", "--alias", "front door", code=2)
+
+
+def test_a_device_without_a_key_is_called_by_its_number(line: Answers, vm: Machine) -> None:
+    domains = vm.host.connection.domains
+    line("device", "add", "web", "channel", "org.example.0")
+    nameless = "".join(
+        f"<channel type='pty'><target type='guestfwd' address='10.0.2.{last}' port='4600'/></channel>"
+        for last in (1, 2)
+    )
+    domains.define(domains.xml("web", next_boot=True).replace("</devices>", f"{nameless}</devices>"), name="web")
+    first = next(number for number, channel in enumerate(stored(vm).channels) if channel.name is None)
+    line("device", "remove", "web", f"channel:{first}")
+    left = [target.get("address") for target in vm.document().root.iterfind("devices/channel/target")]
+    assert [each for each in left if each] == ["10.0.2.2"]
+    assert "org.example.0" in [channel.name for channel in stored(vm).channels]
+
+
+def test_a_size_is_told_as_one_when_it_is_undone_or_looked_up(
+    line: Answers, vm: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line("set", "web", "--memory-max", "2G")
+    number = vm.host.history.log()[0].number
+    assert "1G  2G" in _printed(line, capsys, "log", "show", str(number))
+    assert "2G -> 1G" in _printed(line, capsys, "undo")
+
+
+def _printed(line: Answers, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["--host", line.uri, *words]) == 0
+    return capsys.readouterr().out
 
 
 def test_a_network_that_does_not_exist_is_named_with_those_that_do(line: Answers) -> None:
@@ -173,6 +213,12 @@ def test_every_setting_of_several_vms_is_printed(line: Answers, vm: Machine) -> 
     assert len(line("get", "web")) > 20
 
 
+def test_memory_that_the_host_does_not_have_is_refused(line: Answers, vm: Machine) -> None:
+    said = line("set", "web", "--memory", "9T", "--memory-max", "9T", code=2)
+    assert said.count("9T is more than the host has (32G)") == 2
+    assert stored(vm).memory == GIB
+
+
 def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Answers, vm: Machine) -> None:
     vm.start()
     assert line("pending", "web") == []
@@ -182,6 +228,25 @@ def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Ans
     assert [row["field"] for row in line("pending", "web")] == ["on_crash"]
     line.twice("pending", "web", "--all")
     assert stored(vm).on_crash == "destroy" and line("pending", "web") == []
+
+
+def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> None:
+    vm.start()
+    line("device", "add", "web", "tpm", "version=2.0")
+    assert "tpm.version" in [each["field"] for each in line("pending", "web")]
+    line("pending", "web", "--all")
+    assert (line("pending", "web"), stored(vm).tpm) == ([], None)
+
+
+def test_a_medium_is_brought_under_another_name_where_one_of_that_name_is_there(
+    line: Answers, vm: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "x.iso").write_bytes(bytes(2048))
+    pools = vm.host.connection.pools
+    there = "<volume><name>web-x.iso</name><capacity>2048</capacity></volume>"
+    pools.create("default-pool", there, name="web-x.iso")
+    plan = vm.drives.insert.plan(str(tmp_path / "x.iso"))
+    assert next(change.after for change in plan.changes()) == "default-pool/web-x.2.iso"
 
 
 def test_what_waits_is_not_taken_back_by_a_dry_run(line: Answers, vm: Machine) -> None:

@@ -13,7 +13,7 @@ from kvist.engine.step import Disruption, Step
 from kvist.errors import Conflict, Invalid, KvistError, Refused, TimedOut
 from kvist.host.run import run
 from kvist.resources.host import Host
-from kvist.resources.steps import alter as steps
+from kvist.resources.steps import plugging as steps
 from kvist.resources.vm import Machine
 from kvist.specs.balloon import Balloon
 from kvist.specs.behaviour import Timer
@@ -146,6 +146,22 @@ def test_a_change_that_unplugs_a_device_needs_leave(
     for step in reversed(plan.steps):
         step.undo(plugged.site)
     assert [lines(document) for document in both(plugged)] == before
+
+
+def test_what_was_changed_live_is_taken_back_from_the_card_as_it_is_by_then(
+    plugged: Machine, setting: Setting, both: Both
+) -> None:
+    plan = setting(plugged).plan(Vm(nics=(Nic(mac=NEW_CARD, link="down"),)))
+    carry_out(plan, plugged.site)
+    since = Nic(mac=NEW_CARD, tap="kvisttap4", isolated=True)
+    setting(plugged).allowing(Disruption.REPLUG)(Vm(nics=(since,)))
+
+    for step in reversed(plan.steps):
+        step.undo(plugged.site)
+
+    for document in both(plugged):
+        assert list(diff(Vm.read(document.root), Vm(nics=(since.replace(link=None),)))) == []
+    setting(plugged).allowing(Disruption.REPLUG)(Vm(nics=(Nic(mac=NEW_CARD, tap="kvisttap3", isolated=None),)))
 
 
 def test_a_new_card_has_the_same_place_after_the_next_boot(plugged: Machine, both: Both) -> None:

@@ -12,11 +12,14 @@ from kvist.errors import Conflict, Refused
 from kvist.resources.alteration import CALLS, plan
 from kvist.resources.completion import completed, problems
 from kvist.resources.rewriting import adopted, restored, rewritten
+from kvist.resources.steps.alter import Attach
+from kvist.specs.controller import Controller
 from kvist.specs.disk import Disk
 from kvist.specs.graphics import Graphics
 from kvist.specs.nic import Nic
 from kvist.specs.rng import Rng
 from kvist.specs.vm import Vm
+from kvist.specs.watchdog import Watchdog
 from kvist.values import Mac, Size
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies
@@ -201,6 +204,32 @@ def test_what_was_stored_is_put_back_and_what_others_changed_since_stays() -> No
     assert back.root.find("devices/interface/unknown") is not None
 
 
+def test_what_others_changed_since_of_the_very_device_stays_when_it_is_put_back() -> None:
+    wish = Vm(nics=(Nic(mac=CARD, link="down"),))
+    theirs = Vm(nics=(Nic(mac=CARD, isolated=True),))
+    now = rewritten(rewritten(document(), wish), theirs)
+
+    back = restored(now, document(), wish)
+
+    assert back == rewritten(document(), theirs)
+
+
+def test_a_device_that_comes_back_leaves_its_place_to_the_one_that_has_it_now() -> None:
+    wish = Vm(nics=(Nic.removed(mac=CARD),))
+    other = Vm(nics=(Nic(mac=Mac("52:54:00:00:00:02"), bridge="br1"),))
+    place = document().root.find("devices/interface/address")
+    assert place is not None
+    now = rewritten(rewritten(document(), wish), other)
+    card = now.root.find("devices/interface")
+    assert card is not None
+    card.append(place)
+
+    back = restored(now, document(), wish)
+
+    assert [len(card.findall("address")) for card in back.root.iterfind("devices/interface")] == [1, 0]
+    assert Vm.read(back.root).nics[1] == Vm.read(document().root).nics[0]
+
+
 def test_a_new_card_is_stored_in_the_place_it_has_in_the_running_vm() -> None:
     mac = Mac("52:54:00:00:00:02")
     wish = Vm(nics=(Nic(mac=mac, bridge="br1"),))
@@ -215,6 +244,29 @@ def test_a_new_card_is_stored_in_the_place_it_has_in_the_running_vm() -> None:
     same = stored.root.find("devices/interface[2]/address")
     assert same is not None
     assert same.items() == address.items()
+
+
+def test_what_changes_of_a_device_that_waits_for_the_next_boot_waits_too_and_it_can_be_plugged_in_whole() -> None:
+    mac = Mac("52:54:00:00:00:02")
+    stored = rewritten(document(), Vm(nics=(Nic(mac=mac, bridge="br1", model="virtio"),)))
+
+    changed = planned(Vm(nics=(Nic(mac=mac, link="down"),)), live=document(), stored=stored)
+    assert told(changed) == [(f"nics[{mac}].link", "next boot")]
+
+    (plug,) = planned(Vm(nics=(Nic(mac=mac, bridge="br1"),)), live=document(), stored=stored).steps
+    assert isinstance(plug, Attach)
+    assert Nic.read(document(plug.xml).root) == Vm.read(stored.root).nics[1]
+
+
+@pytest.mark.parametrize(("bridge", "when"), [("", "next boot"), ("pcie-to-pci-bridge", "live")])
+def test_a_device_of_old_pci_waits_where_the_running_board_has_no_bus_for_it(bridge: str, when: str) -> None:
+    models = ("pcie-root", bridge) if bridge else ("pcie-root",)
+    board = Vm(controllers=tuple(Controller(type="pci", index=at, model=model) for at, model in enumerate(models)))
+    web = rewritten(document(), board)
+
+    made = planned(Vm(watchdogs=(Watchdog(model="i6300esb"),)), live=web, stored=web)
+
+    assert told(made) == [("watchdogs[0]", when)]
 
 
 def test_a_place_that_another_device_has_is_not_taken_over() -> None:

@@ -226,6 +226,7 @@ COMPANIONS: dict[tuple[type[Spec], str], Spec] = {
 """What a field cannot stand in a valid document without."""
 
 SAMPLES: dict[str, tuple[Any, Any]] = {
+    "alias": ("ua-one", "ua-two"),
     "text": ("one", "two"),
     "line": ("one of many", "two"),
     "yes-no": (True, False),

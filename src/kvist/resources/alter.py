@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kvist.engine.step import Step
-from kvist.errors import Invalid
+from kvist.errors import Invalid, Problem
 from kvist.resources.alteration import plan
 from kvist.resources.completion import completed, problems
 from kvist.resources.growing import growth
 from kvist.resources.restarting import restarting, waits
 from kvist.specs.vm import Vm
+from kvist.values import Size
 from kvist.xml.document import Document
 from kvist.xml.spec import Spec
 
@@ -35,7 +36,7 @@ def alter(vm: Machine, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
     stored = Document.parse(domains.xml(vm.name, next_boot=True, secure=True)) if persistent else None
     current = stored or live
     assert current is not None, "what neither runs nor is stored does not exist"
-    wrong = problems(current, wish)
+    wrong = [*problems(current, wish), *_too_much(vm, current, wish)]
     if wrong:
         raise Invalid(wrong)
     wish = completed(current, wish, vm.name)
@@ -54,6 +55,15 @@ def alter(vm: Machine, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
         return
     yield from steps
     yield from growing
+
+
+def _too_much(vm: Machine, current: Document, wish: Vm) -> Iterator[Problem]:
+    """Find memory that the host does not have, as `kvist create` does: with it the VM would not start again."""
+    have = Vm.read(current.root)
+    for name in ("memory", "memory_max"):
+        size = wish.get(name)
+        if size is not None and size > (have.get(name) or 0) and size > (has := Size(vm.host.connection.memory)):
+            yield Problem(f".{name}", f"{size} is more than the host has ({has.short})")
 
 
 def _with_machine(vm: Machine, current: Document, wish: Vm) -> Vm:

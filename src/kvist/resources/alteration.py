@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kvist.engine.step import Step
 from kvist.errors import Conflict
-from kvist.resources.rewriting import Device, changed, devices, one_field
+from kvist.resources.rewriting import Device, changed, devices, move, one_field
 from kvist.resources.steps.alter import Attach, Detach, Redefine, Replug, Tune, Update
 from kvist.specs.balloon import Balloon
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm
+from kvist.specs.watchdog import Watchdog
 from kvist.xml.diff import Change, diff, label
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies, Field
@@ -57,7 +58,7 @@ CALLS: Final[dict[type[Spec], tuple[Call, ...]]] = {
 def plan(name: str, live: Document | None, stored: Document | None, wish: Vm) -> Iterator[Step]:
     """Work out the steps from the documents alone: `live` where the VM runs, `stored` where it is kept."""
     told: set[str] = set()
-    steps = list(Running(name, live, wish).steps()) if live is not None else []
+    steps = list(Running(name, live, wish, stored).steps()) if live is not None else []
     for step in steps:
         yield step
         told |= {path for path, _, _ in step.shown}
@@ -83,8 +84,11 @@ def plan(name: str, live: Document | None, stored: Document | None, wish: Vm) ->
 class Running:
     """What a wish takes on a running VM."""
 
-    def __init__(self, name: str, live: Document, wish: Vm) -> None:
+    def __init__(self, name: str, live: Document, wish: Vm, stored: Document | None = None) -> None:
         self.name, self.live, self.wish = name, live, wish
+        twins = devices(stored, wish) if stored is not None else ()
+        self.stored = {(each.field.name, each.number): each.element for each in twins if each.element is not None}
+        """The elements of the devices that the wish names, as they are stored."""
 
     def steps(self) -> Iterator[Tune | Update | Attach | Detach | Replug]:
         """Work out the calls: values first, then what leaves, what changes and what comes."""
@@ -185,10 +189,18 @@ class Running:
         field = device.field
         changes = self._differences(device)
         fits = field.applies is Applies.LIVE if not isinstance(field, Many) else _all_live(changes)
-        if not _plugged(field) or not changes or not fits:
+        if not _plugged(field) or not changes or not fits or not _has_bus(self.live, device.wish):
             return
-        new = Document.new(field.spec.TAG)
-        device.wish.write(new.root)
+        twin = self.stored.get((field.name, device.number))
+        if twin is None:
+            new = Document.new(field.spec.TAG)
+            device.wish.write(new.root)
+        elif self._differences(device._replace(element=twin)):
+            # It waits for the next boot itself, and what changes of it waits with it.
+            return
+        else:
+            new = Document.parse(_xml(twin))
+            move(new.root, self.live)
         yield Attach(
             name=self.name,
             label=_named(device),
@@ -298,6 +310,14 @@ def _plugged(field: Field) -> bool:
     return field.path.startswith("devices/")
 
 
+def _has_bus(live: Document, wish: Spec) -> bool:
+    """Tell whether a running VM has a bus for a device: one of old PCI is behind a bridge on a board of PCIe."""
+    if not isinstance(wish, Watchdog) or wish.model != "i6300esb":
+        return True
+    models = {each.model for each in Vm.read(live.root).controllers if each.type == "pci"}
+    return "pcie-root" not in models or bool(models & {"pcie-to-pci-bridge", "dmi-to-pci-bridge"})
+
+
 def _named(device: Device) -> str:
     word = {"interface": "network card", "hostdev": "host device", "memory": "memory module"}.get(
         device.field.spec.TAG, device.field.spec.TAG
@@ -317,7 +337,7 @@ def _told(field: Field, value: Any) -> Any:
         return "********"
     if isinstance(value, Spec):
         return ",".join(
-            f"{name}={_told(value.DECLARED[name], each)}"
+            f"{name}={'********' if value.DECLARED[name].secret else value.DECLARED[name].codec.show(each)}"
             for name, each in value.items()
             if each is not None and name not in value.MANY
         )

@@ -77,7 +77,7 @@ def problems(document: Document, wish: Vm) -> list[Problem]:
 def _wrong(device: Device) -> Iterator[Problem]:
     field, item = device.field, device.wish
     where = f".{field.name}[{device.number}]"
-    if isinstance(field, Many) and field.key and not _has_key(field, item):
+    if device.element is None and isinstance(field, Many) and field.key and not _has_key(field, item):
         yield Problem(where, f"say which one: {' or '.join(f'{name}=' for name in field.key)}")
         return
     for name, value in item.items():

@@ -10,13 +10,14 @@ from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid
 from kvist.resources.fieldpath import settings
-from kvist.resources.naming import KINDS, Part, listed, matching, pick
+from kvist.resources.naming import KINDS, Found, Part, listed, matching, pick
 from kvist.resources.restarting import RESTART_NOW
 from kvist.resources.rewriting import one_field
 from kvist.specs.disk import Disk
 from kvist.specs.hostdev import Hostdev
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
+from kvist.specs.watchdog import Watchdog
 from kvist.values import PciAddress
 from kvist.xml.diff import diff
 from kvist.xml.kinds import Field, One
@@ -142,10 +143,8 @@ class Devices(Part):
             known = next(iter(there), None)
             wish = one_field(field.name, item)
         else:
-            keyed = any(part is not None for part in field.key_of(item))
-            known = next((each for each in there if keyed and field.key_of(each.item) == field.key_of(item)), None)
-            before = 0 if field.key else len(there)
-            wish = one_field(field.name, (*(field.spec() for _ in range(before)), item))
+            known = next((each for each in there if _is(field, each.item, item)), None)
+            wish = one_field(field.name, (*(field.spec() for _ in range(_place(field, known, there, item))), item))
         if known is not None and (other := list(diff(known.item, item))):
             said = ", ".join(f"{change.path} is {change.before}, not {change.after}" for change in other)
             raise Conflict(
@@ -153,6 +152,18 @@ class Devices(Part):
                 hint=f"kvist device set {self.name} {known.label} KEY=VALUE",
             )
         yield from self.alter(wish, restart=restart)
+
+
+def _is(field: Many, have: Spec, wish: Spec) -> bool:
+    """Tell whether what is to be added is there already; of watchdogs a VM has one of each model."""
+    if isinstance(have, Watchdog):
+        return have.model == (wish.get("model") or have.model)
+    return any(part is not None for part in field.key_of(wish)) and field.key_of(have) == field.key_of(wish)
+
+
+def _place(field: Many, known: Found | None, there: list[Found], wish: Spec) -> int:
+    """Count the devices of the same key that come before it; one that is new comes after them."""
+    return known.place if known else sum(field.key_of(each.item) == field.key_of(wish) for each in there)
 
 
 def _field(kind: str) -> Many | One:

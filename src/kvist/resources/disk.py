@@ -225,7 +225,11 @@ class Disks:
         form = self._format(disk, path, where)
         pool, steps = self._pool(disk)
         disk = self._aimed(disk)
-        volume = self._volume_name(pool, disk, form) if disk.device != "cdrom" else f"{self.name}-{path.name}"
+        volume = (
+            self._volume_name(pool, disk, form)
+            if disk.device != "cdrom"
+            else self._free(pool, f"{self.name}-{path.stem}", path.suffix.removeprefix("."))
+        )
         filled = FillVolume(pool=pool, name=volume, format=form, path=str(path), owner=self.name)
         self._add(disk.replace(format=form), pool, volume, (*steps, filled))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -65,10 +66,11 @@ class Drives(Part):
         at = source_of(self, word) or {"path": str(Path(word).expanduser().absolute())}
         path = Path(at.get("path", "/"))
         if "path" in at and not lies_on_host(self.vm.host, str(path)) and path.is_file():
+            brought = re.compile(rf"{re.escape(f'{self.name}-{path.stem}')}(\.\d+)?{re.escape(path.suffix)}")
             for label in owned(self):
                 pool, _, volume = label.partition("/")
                 state = self.vm.host.connection.pools.volume(pool, volume)
-                if state and volume == f"{self.name}-{path.name}" and state.capacity == path.stat().st_size:
+                if state and brought.fullmatch(volume) and state.capacity == path.stat().st_size:
                     return Disk(pool=pool, volume=volume)
         return from_mapping(Disk, at)
 

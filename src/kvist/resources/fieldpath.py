@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from kvist.errors import Invalid
 from kvist.specs.vm import Vm
+from kvist.values import Size
 from kvist.xml.diff import label
 from kvist.xml.kinds import Field, One
 from kvist.xml.lists import Many
@@ -95,7 +96,8 @@ def wish_at(have: S, path: str, value: Any) -> S:
             there = ", ".join(label(field, item) or str(at) for at, item in enumerate(items)) or "none"
             raise Invalid(f"there is no {name}[{key}]; there is {there}")
         inner = wish_at(items[number], rest, value) if rest else value
-        return type(have)(**{name: placed(field, items[number], number, inner)})
+        place = [field.key_of(item) for item in items[:number]].count(field.key_of(items[number]))
+        return type(have)(**{name: placed(field, items[number], place, inner)})
     if isinstance(field, One) and rest:
         return type(have)(**{name: wish_at(have.get(name) or field.spec(), rest, value)})
     return type(have)(**{name: value})
@@ -114,12 +116,12 @@ def value_at(have: Spec, path: str) -> Any:
     return value if rest is None or value is None else value_at(value, rest)
 
 
-def placed(field: Many, item: Spec, number: int, wish: Spec) -> tuple[Spec, ...]:
-    """Give a wish about one item of a list: with its key or, where such items have none, at its place."""
+def placed(field: Many, item: Spec, place: int, wish: Spec) -> tuple[Spec, ...]:
+    """Give a wish about one item of a list: with its key or, where it has none, at its place among those without."""
     key = {name: item.get(name) for name in field.key if item.get(name) is not None}
     if key:
         return (wish.replace(**key),)
-    return (*(field.spec() for _ in range(number)), wish)
+    return (*(field.spec() for _ in range(place)), wish)
 
 
 def merged(one: S, other: S) -> S:
@@ -150,3 +152,18 @@ def _joined(field: Many, mine: tuple[Spec, ...], value: tuple[Spec, ...]) -> tup
         else:
             items[at] = merged(items[at], item)
     return tuple(items)
+
+
+def typed(path: str, value: Any) -> Any:
+    """Give a size as one again, which is a mere number in a step that was written down."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    spec: type[Spec] = Vm
+    names = re.sub(r"\[[^\]]*\]", "", path).split(".")
+    for name in names[:-1]:
+        inner = spec.DECLARED.get(name)
+        if not isinstance(inner, Many | One):
+            return value
+        spec = inner.spec
+    field = spec.DECLARED.get(names[-1])
+    return Size(value) if field is not None and field.codec.kind == "size" else value

@@ -10,6 +10,7 @@ from kvist.errors import Invalid, Problem
 from kvist.resources.steps.alter import GrowDisk
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm
+from kvist.values import Size
 
 if TYPE_CHECKING:
     from kvist.resources.vm import Machine
@@ -34,7 +35,7 @@ def growth(vm: Machine, wish: Vm, *, running: bool) -> Iterator[Step]:
             continue
         has = _capacity(vm, str(disk.target), place)
         if disk.size < has:
-            wrong.append(Problem(where, f"{disk.size} is less than the {has} bytes it has; a disk can only grow"))
+            wrong.append(Problem(where, f"{disk.size} is less than the {Size(has)} it has; a disk can only grow"))
         elif disk.size > has and place is None:
             yield GrowDisk(name=vm.name, target=str(disk.target), before=has, after=int(disk.size))
         elif disk.size > has and place is not None:

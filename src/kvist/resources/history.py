@@ -10,7 +10,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.journal import DONE, RUNNING, Entry, Journal
 from kvist.engine.operation import operation
 from kvist.engine.plan import Plan
-from kvist.engine.step import Site
+from kvist.engine.step import Change, Site
 from kvist.engine.undo import Reversal
 from kvist.errors import Conflict, NotFound
 
@@ -85,7 +85,7 @@ class History:
             "result": entry.result or None,
             "undoes": entry.undoes,
             "undone_by": entry.undone_by,
-            "changes": [dict(each) for each in entry.changes],
+            "changes": [_told(change) for step in entry.steps() for change in step.changes()],
             "steps": [step.describe() for step in entry.steps()],
         }
 
@@ -130,6 +130,10 @@ class History:
                     if each.state == DONE and each.undoes is None and not each.empties:
                         return each
         raise Conflict(f"there is nothing to undo on {self.host.place.name}", hint="kvist log")
+
+
+def _told(change: Change) -> dict[str, Any]:
+    return {"object": change.subject, **{name: getattr(change, name) for name in ("field", "before", "after", "when")}}
 
 
 def _clock(seconds: float) -> str:

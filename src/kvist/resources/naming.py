@@ -65,6 +65,8 @@ class Found(NamedTuple):
     number: int
     stored: Spec | None
     running: Spec | None
+    place: int
+    """How many of the same key stand before it: the number of one without a key among those."""
 
     @property
     def item(self) -> Spec:
@@ -86,6 +88,11 @@ class Found(NamedTuple):
         return next((str(name) for name in names if name), None)
 
     @property
+    def aliases(self) -> tuple[str, ...]:
+        """Its alias, and what was typed for it before libvirt's `ua-` came in front."""
+        return (self.alias, self.alias.removeprefix("ua-")) if self.alias else ()
+
+    @property
     def state(self) -> str:
         """Whether it is plugged in now, comes at the next boot, or goes with the next stop."""
         if self.running is None:
@@ -97,8 +104,7 @@ class Found(NamedTuple):
         """All that it may be called by."""
         yield self.label
         yield f"{self.kind}:{self.number}"
-        if self.alias:
-            yield self.alias
+        yield from self.aliases
         for name in CALLED_BY.get(self.field.name, self.field.spec.FIRST):
             for each in (self.stored, self.running):
                 if each is not None and each.get(name) is not None:
@@ -110,7 +116,7 @@ class Found(NamedTuple):
         """Give the wish about a VM that something be wished of this device."""
         if isinstance(self.field, One):
             return one_field(self.field.name, None if wish.is_removed else wish)
-        return one_field(self.field.name, placed(self.field, self.item, self.number, wish))
+        return one_field(self.field.name, placed(self.field, self.item, self.place, wish))
 
 
 def listed(vm: Machine, kinds: Iterable[str] = KINDS) -> list[Found]:
@@ -128,19 +134,24 @@ def matched(kind: str, stored: Vm, live: Vm) -> Iterator[Found]:
     if name in Vm.ONE:
         one = Vm.ONE[name]
         if stored.get(name) is not None or live.get(name) is not None:
-            yield Found(kind, one, 0, stored.get(name), live.get(name))
+            yield Found(kind, one, 0, stored.get(name), live.get(name), 0)
         return
     field = Vm.MANY[name]
     left = list(live.get(name))
     number = 0
+    seen: list[tuple[object, ...]] = []
     for item in stored.get(name):
         twin = next((each for each in left if field.key_of(each) == field.key_of(item)), None)
         if twin is not None:
             left.remove(twin)
-        yield Found(kind, field, number, item, twin)
+        key = field.key_of(item)
+        yield Found(kind, field, number, item, twin, seen.count(key))
+        seen.append(key)
         number += 1
     for item in left:
-        yield Found(kind, field, number, None, item)
+        key = field.key_of(item)
+        yield Found(kind, field, number, None, item, seen.count(key))
+        seen.append(key)
         number += 1
 
 
@@ -174,7 +185,7 @@ def matching(devices: Sequence[Found], word: str, kinds: Sequence[str]) -> list[
     wanted = word.lower()
     if word.isdecimal() and len(kinds) == 1:
         return [each for each in devices if each.number == int(word)]
-    exact = [each for each in devices if wanted in (each.label.lower(), (each.alias or "").lower())]
+    exact = [each for each in devices if wanted in (name.lower() for name in (each.label, *each.aliases))]
     if exact:
         return exact
     if wanted in kinds:

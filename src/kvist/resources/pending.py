@@ -91,6 +91,10 @@ def revert(
 
 def _as_now(now: Vm, later: Vm, path: str) -> Vm:
     """Give the wish that one setting be what it is now."""
+    name = path.partition(".")[0]
+    if name in Vm.ONE and now.get(name) is None:
+        # What is no device yet goes whole: libvirt takes no half of one.
+        return one_field(name, None)
     if not is_item(path):
         return wish_at(later, path, value_at(now, path))
     running, stored = value_at(now, path), value_at(later, path)

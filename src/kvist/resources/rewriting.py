@@ -97,6 +97,23 @@ def changed(element: Element, wish: Spec) -> Element:
     return copy
 
 
+def turned(element: Element, one: Spec, other: Spec) -> Element:
+    """Give a copy of a device's element in which all that stands between two specs is as the other says."""
+    between: dict[str, Any] = {}
+    for name in dict.fromkeys((*(name for name, _ in one.items()), *(name for name, _ in other.items()))):
+        if one.get(name) != other.get(name):
+            field = one.DECLARED[name]
+            between[name] = _turned_list(field, one, other) if isinstance(field, Many) else other.get(name)
+    return changed(element, type(one)(**between))
+
+
+def _turned_list(field: Many, one: Spec, other: Spec) -> tuple[Spec, ...]:
+    wanted = other.get(field.name)
+    kept = {field.key_of(item) for item in wanted}
+    gone = [item for item in one.get(field.name) if field.key_of(item) not in kept]
+    return (*(field.spec.removed(**{name: item.get(name) for name in field.key}) for item in gone), *wanted)
+
+
 def loosen(element: Element, wish: Spec) -> None:
     """Take out what libvirt derived from settings that are about to change."""
     if not isinstance(wish, Disk):
@@ -126,7 +143,7 @@ def restored(now: Document, before: Document, wish: Vm) -> Document:
     named = _spelled(before, wish)
     for device in devices(rewritten_plain, named):
         was = then.get((device.field.name, device.number))
-        _put_back(rewritten_plain.root, device, was)
+        _put_back(rewritten_plain, device, was)
     return rewritten_plain
 
 
@@ -137,21 +154,40 @@ def _spelled(before: Document, wish: Vm) -> Vm:
     return wish.replace(**whole) if whole else wish
 
 
-def _put_back(root: Element, device: Device, was: Element | None) -> None:
-    if was is None:
-        if device.element is not None:
-            paths.drop(device.element)
-        return
+def _put_back(document: Document, device: Device, was: Element | None) -> None:
     place = device.element
+    if was is None:
+        if place is not None:
+            paths.drop(place)
+        return
     if place is None:
+        was = deepcopy(was)
+        move(was, document)
         *above, last = device.field.steps
-        place = paths.add(paths.make(root, above, Vm.ORDER), last)
+        place = paths.add(paths.make(document.root, above, Vm.ORDER), last)
+    else:
+        spec = device.field.spec
+        touched = _touched(device.wish)
+        now, then = (dict(spec.read(node).items()) for node in (place, was))
+        if any(now.get(name) != then.get(name) for name in (now.keys() | then.keys()) - touched):
+            # Somebody else has changed other settings of it since.
+            one, other = (
+                spec(**{name: each for name, each in side.items() if name in touched}) for side in (now, then)
+            )
+            was = turned(place, one, other)
     tail = place.tail
     place.clear()
     place.text, place.tail = was.text, tail
     for name, value in was.attrib.items():
         place.set(name, value)
     place.extend(deepcopy(list(was)))
+
+
+def _touched(wish: Spec) -> set[str]:
+    """Name the settings that a wish may have changed; with one of a variant all that its variants have."""
+    names = {name for name, _ in wish.items()}
+    bound = {name for name, field in wish.DECLARED.items() if field.when or name == wish.UNION}
+    return names | bound if names & bound else names
 
 
 def adopted(document: Document, live: Document, wish: Vm) -> Document:
@@ -172,6 +208,14 @@ def adopted(document: Document, live: Document, wish: Vm) -> Document:
             fresh.tail = None
             device.element.append(fresh)
     return copy
+
+
+def move(element: Element, document: Document) -> None:
+    """Leave it to libvirt where a device is put whose place another device of the document has."""
+    taken = {_place(address) for address in document.root.iterfind("devices/*/address")}
+    for address in element.findall("address"):
+        if _place(address) in taken:
+            paths.drop(address)
 
 
 def _place(address: Element) -> tuple[tuple[str, str], ...]:

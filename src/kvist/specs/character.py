@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvist.xml.codec import INT, ON_OFF, PATH, choice
+from kvist.xml.codec import ALIAS, INT, ON_OFF, PATH, choice
 from kvist.xml.field import REPLUG, RESTART, attr
 from kvist.xml.spec import Spec
 
@@ -55,7 +55,11 @@ class Character(Spec):
         "log/@append", ON_OFF, applies=RESTART, doc="The copy goes on where it ended.", default=None
     )
     alias: str | None = attr(
-        "alias/@name", applies=RESTART, doc="Name of the device in QEMU; one's own begins with ua-.", default=None
+        "alias/@name",
+        ALIAS,
+        applies=RESTART,
+        doc="Name of one's own for the device; ua- is put before it.",
+        default=None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvist.xml.codec import COUNT, INT, ON_OFF, choice, number
+from kvist.xml.codec import ALIAS, COUNT, INT, ON_OFF, choice, number
 from kvist.xml.field import REPLUG, RESTART, attr
 from kvist.xml.spec import Spec
 
@@ -44,5 +44,9 @@ class Controller(Spec):
         "driver/@iothread", COUNT, applies=RESTART, doc="I/O thread that serves it.", default=None
     )
     alias: str | None = attr(
-        "alias/@name", applies=REPLUG, doc="Name of the device in QEMU; one's own begins with ua-.", default=None
+        "alias/@name",
+        ALIAS,
+        applies=REPLUG,
+        doc="Name of one's own for the device; ua- is put before it.",
+        default=None,
     )

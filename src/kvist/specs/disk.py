@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kvist.values import Size
-from kvist.xml.codec import COUNT, HERE, INT, ON_OFF, PATH, SIZE, choice, shaped
+from kvist.xml.codec import ALIAS, COUNT, HERE, INT, ON_OFF, PATH, SIZE, choice, shaped
 from kvist.xml.field import LIVE, REPLUG, aside, attr, flag, text
 from kvist.xml.spec import Spec
 
@@ -181,7 +181,11 @@ class Disk(Spec):
         "boot/@order", COUNT, applies=REPLUG, doc="Its turn among the devices that are booted from.", default=None
     )
     alias: str | None = attr(
-        "alias/@name", applies=REPLUG, doc="Name of the device in QEMU; one's own begins with ua-.", default=None
+        "alias/@name",
+        ALIAS,
+        applies=REPLUG,
+        doc="Name of one's own for the device; ua- is put before it.",
+        default=None,
     )
     total_bytes: Size | None = text(
         "iotune/total_bytes_sec", SIZE, applies=LIVE, doc="Bytes a second, both ways together.", default=None

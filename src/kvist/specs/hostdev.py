@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kvist.values import PciAddress
-from kvist.xml.codec import COUNT, INT, ON_OFF, PATH, UUID, YES_NO, choice, shaped
+from kvist.xml.codec import ALIAS, COUNT, INT, ON_OFF, PATH, UUID, YES_NO, choice, shaped
 from kvist.xml.field import REPLUG, attr, pci
 from kvist.xml.spec import Spec
 
@@ -77,5 +77,9 @@ class Hostdev(Spec):
         "rom/@file", PATH, applies=REPLUG, doc="Boot ROM to use instead of its own.", default=None
     )
     alias: str | None = attr(
-        "alias/@name", applies=REPLUG, doc="Name of the device in QEMU; one's own begins with ua-.", default=None
+        "alias/@name",
+        ALIAS,
+        applies=REPLUG,
+        doc="Name of one's own for the device; ua- is put before it.",
+        default=None,
     )

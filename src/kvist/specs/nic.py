@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from kvist.values import Mac, PciAddress, Size
-from kvist.xml.codec import ADDRESS, COUNT, HOST, KIB, MAC, ON_OFF, PATH, UUID, VHOST, VLAN, YES_NO, choice, number
+from kvist.xml.codec import (
+    ADDRESS,
+    ALIAS,
+    COUNT,
+    HOST,
+    KIB,
+    MAC,
+    ON_OFF,
+    PATH,
+    UUID,
+    VHOST,
+    VLAN,
+    YES_NO,
+    choice,
+    number,
+)
 from kvist.xml.field import LIVE, REPLUG, aside, attr, items, many, pci
 from kvist.xml.lists import listed
 from kvist.xml.spec import Spec
@@ -195,7 +210,11 @@ class Nic(Spec):
         "rom/@file", PATH, applies=REPLUG, doc="Boot ROM to use instead of its own.", default=None
     )
     alias: str | None = attr(
-        "alias/@name", applies=REPLUG, doc="Name of the device in QEMU; one's own begins with ua-.", default=None
+        "alias/@name",
+        ALIAS,
+        applies=REPLUG,
+        doc="Name of one's own for the device; ua- is put before it.",
+        default=None,
     )
     ip: str | None = aside(HOST, applies=LIVE, doc="Address the guest is to have on this card.", default=None)
     gateway: str | None = aside(ADDRESS, applies=LIVE, doc="Gateway the guest is to use.", default=None)

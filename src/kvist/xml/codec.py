@@ -104,6 +104,13 @@ def number(least: int, most: int, name: str = "number") -> Codec[int]:
     return Codec(name, _integer, parse=parse, kind="integer", least=least, most=most)
 
 
+def alias(text: str) -> str:
+    """Read the name that a person gives to a device; libvirt keeps only those that begin with `ua-`."""
+    if not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
+        raise ValueError(f'"{text}" has more in it than letters, digits, - and _')
+    return text if text.startswith("ua-") else f"ua-{text}"
+
+
 def scaled(unit: str, name: str) -> Codec[Size]:
     """Accept a size that XML counts in a fixed unit."""
     factor = Size.UNITS[unit.lower()]
@@ -222,6 +229,7 @@ HOST = Codec("host", str, parse=_host)
 MAC: Codec[Mac] = Codec("mac", lambda text: Mac(text.strip().lower().replace("-", ":")), parse=Mac.parse)
 CIDR: Codec[Cidr] = Codec("cidr", Cidr.parse)
 PCI: Codec[PciAddress] = Codec("pci", PciAddress.parse)
+ALIAS: Codec[str] = Codec("alias", str, parse=alias)
 SIZE: Codec[Size] = Codec(
     "size", lambda text: Size(int(text)), lambda size: str(int(size)), parse=Size.parse, show=str, kind="size"
 )

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kvist.engine.step import Change, Command, Disruption, Site, Step
 from kvist.errors import Conflict, Failed, GuestFailed, KvistError, NotFound, TimedOut
-from kvist.resources.rewriting import Device, adopted, devices, restored, rewritten
+from kvist.resources.fieldpath import typed
+from kvist.resources.rewriting import Device, adopted, devices, restored, rewritten, turned
+from kvist.resources.steps.plugging import alias_of, plug, unplug
 from kvist.specs.vm import Vm
+from kvist.values import Size
 from kvist.xml.diff import diff
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
     from kvist.xml.document import Element
     from kvist.xml.spec import Spec
 
-LET_GO_WITHIN = 15.0
-"""Seconds a guest has to let a device go; one that does takes 0.1 to 2, also when it is emulated."""
 FOLLOW_WITHIN = 15.0
 """Seconds a guest has to give memory back to the balloon, a few hundred MiB a second."""
 LOOK_EVERY = 0.1
@@ -51,7 +52,10 @@ class AlterStep(Step):
         return recalled(Vm, self.wish)
 
     def changes(self) -> tuple[Change, ...]:
-        return tuple(Change(self.name, path, before, after, self.when) for path, before, after in self.shown)
+        return tuple(
+            Change(self.name, path, typed(path, before), typed(path, after), self.when)
+            for path, before, after in self.shown
+        )
 
     def _lacks(self, document: Document) -> list[Difference]:
         return list(diff(Vm.read(document.root), self.wanted))
@@ -155,7 +159,7 @@ class Update(DeviceStep):
 
     def apply(self, at: Site) -> None:
         try:
-            at.connection.devices.update(self.name, self.after)
+            self._turn(at, self.before, self.after)
         except KvistError as wrong:
             if not any(said in wrong.what for said in HELD_SHUT):
                 raise
@@ -165,7 +169,18 @@ class Update(DeviceStep):
             ) from wrong
 
     def _back(self, at: Site) -> None:
-        at.connection.devices.update(self.name, self.before)
+        self._turn(at, self.after, self.before)
+
+    def _turn(self, at: Site, one: str, other: str) -> None:
+        """Change what differs between two documents of the device, in the device as it is now.
+
+        Its interface, place and ports are others after a restart, and what somebody else has set meanwhile is his.
+        """
+        found = self._find(self._document(at))
+        if found.element is None:
+            raise NotFound(f'VM "{self.name}" runs without {self.label}', hint=f"kvist device ls {self.name}")
+        new = turned(found.element, *(found.field.spec.read(Document.parse(text).root) for text in (one, other)))
+        at.connection.devices.update(self.name, Document(new).text())
 
     def commands(self) -> tuple[Command, ...]:
         return (Command(("virsh", "update-device", self.name, "/dev/stdin", "--live"), self.after),)
@@ -194,20 +209,20 @@ class Attach(DeviceStep):
 
     def _back(self, at: Site) -> None:
         for element in self._new(self._document(at)):
-            unplug(at, self.name, _alias(element), self.label)
+            unplug(at, self.name, alias_of(element), self.label)
 
     @property
     def _spec(self) -> Spec:
         return self._find(Document.new("domain")).field.spec.read(Document.parse(self.xml).root)
 
     def _new(self, document: Document) -> list[Element]:
-        """Find the device among those that came since the plan was made."""
+        """Find the device: by its key, or among those that came since the plan was made."""
         field, wanted = self._find(document).field, self._spec
         key = field.key if isinstance(field, Many) else ()
         return [
             element
             for element in document.root.iterfind(field.path)
-            if _alias(element) not in self.present
+            if (any(wanted.get(name) is not None for name in key) or alias_of(element) not in self.present)
             and all(field.spec.read(element).get(name) == wanted.get(name) for name in key)
         ]
 
@@ -235,7 +250,7 @@ class Detach(DeviceStep):
 
     def _back(self, at: Site) -> None:
         if not self._there(at):
-            at.connection.devices.attach(self.name, self.xml)
+            plug(at, self.name, self.xml)
 
     def _there(self, at: Site) -> bool:
         """Find the very device: its alias may be another's by now."""
@@ -244,7 +259,7 @@ class Detach(DeviceStep):
         was = field.spec.read(Document.parse(self.xml).root)
         key = field.key if isinstance(field, Many) else ()
         return any(
-            _alias(element) == self.alias and _same(field.spec.read(element), was, key)
+            alias_of(element) == self.alias and _same(field.spec.read(element), was, key)
             for element in document.root.iterfind(field.path)
         )
 
@@ -267,22 +282,25 @@ class Replug(DeviceStep):
     def apply(self, at: Site) -> None:
         document = self._document(at)
         if not self._fulfilled(document):
-            self._swap(at, document, self.after)
+            self._swap(at, document, self.before, self.after)
 
     def _back(self, at: Site) -> None:
         document = self._document(at)
         if self._find(document).element is None or self._fulfilled(document):
-            self._swap(at, document, self.before)
+            self._swap(at, document, self.after, self.before)
 
-    def _swap(self, at: Site, document: Document, xml: str) -> None:
-        element = self._find(document).element
-        if element is not None:
-            unplug(at, self.name, _alias(element), self.label)
-        at.connection.devices.attach(self.name, xml)
+    def _swap(self, at: Site, document: Document, one: str, other: str) -> None:
+        found = self._find(document)
+        if found.element is None:
+            plug(at, self.name, other)
+            return
+        new = turned(found.element, *(found.field.spec.read(Document.parse(text).root) for text in (one, other)))
+        unplug(at, self.name, alias_of(found.element), self.label)
+        at.connection.devices.attach(self.name, Document(new).text())
 
     def commands(self) -> tuple[Command, ...]:
         return (
-            Command(("virsh", "detach-device-alias", self.name, _alias(Document.parse(self.before).root), "--live")),
+            Command(("virsh", "detach-device-alias", self.name, alias_of(Document.parse(self.before).root), "--live")),
             Command(("virsh", "attach-device", self.name, "/dev/stdin", "--live"), self.after),
         )
 
@@ -309,8 +327,6 @@ class GrowDisk(Step):
             raise Failed(f'disk "{self.target}" of VM "{self.name}" did not grow')
 
     def changes(self) -> tuple[Change, ...]:
-        from kvist.values import Size
-
         return (Change(self.name, f"disks[{self.target}].size", Size(self.before), Size(self.after), "live"),)
 
     def commands(self) -> tuple[Command, ...]:
@@ -336,6 +352,24 @@ class Redefine(AlterStep):
 
     def undo(self, at: Site) -> None:
         self._write(at, self._restored)
+
+    def _lacks(self, document: Document) -> list[Difference]:
+        return [change for change in super()._lacks(document) if not self._gone(change, document)]
+
+    def _gone(self, change: Difference, document: Document) -> bool:
+        """Tell whether a device without a key has gone: the one that is at its place by then is another."""
+        field, item = change.field, change.before
+        if (
+            not isinstance(field, Many)
+            or change.after is not None
+            or any(part is not None for part in field.key_of(item))
+        ):
+            return False
+        then, now = (
+            [field.key_of(each) for each in Vm.read(one.root).get(field.name)].count(field.key_of(item))
+            for one in (Document.parse(self.before), document)
+        )
+        return now < then
 
     def _changed(self, at: Site, text: str) -> Document | None:
         now = Document.parse(text)
@@ -396,41 +430,8 @@ def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def unplug(at: Site, name: str, alias: str, label: str) -> None:
-    """Ask the guest to let a device go and wait until it has.
-
-    Raises GuestFailed when the guest refuses, TimedOut when it does not answer, Conflict when it stops meanwhile.
-    """
-
-    def gone() -> bool:
-        document = Document.parse(at.connection.domains.xml(name))
-        return all(element.get("name") != alias for element in document.root.iterfind("devices/*/alias"))
-
-    with at.connection.events.listening() as heard:
-        at.connection.devices.detach(name, alias)
-        end = time.monotonic() + LET_GO_WITHIN
-        # An event may have come and gone with a device of libvirt's own making: the document has the last word.
-        while not gone():
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimedOut(
-                    f'the guest of VM "{name}" did not let go of {label} within {LET_GO_WITHIN:g} s',
-                    hint=f"kvist console {name}, and see whether it has started; or stop it and set this again",
-                )
-            event = heard.wait(lambda one: one.vm == name and one.what in (alias, "stopped"), min(left, 1.0))
-            if event is not None and event.kind == "removal-failed":
-                raise GuestFailed(f'the guest of VM "{name}" refuses to let go of {label}')
-            if event is not None and event.what == "stopped":
-                raise Conflict(f'VM "{name}" stopped while {label} was unplugged', hint=f"kvist start {name}")
-
-
 def _same(one: Spec, other: Spec, key: tuple[str, ...]) -> bool:
     return all(one.get(name) == other.get(name) for name in key) if key else not list(diff(one, other))
-
-
-def _alias(element: Element) -> str:
-    alias = element.find("alias")
-    return "" if alias is None else str(alias.get("name"))
 
 
 def _paths(lacking: list[Difference]) -> str:
