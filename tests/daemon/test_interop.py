@@ -147,3 +147,32 @@ def test_a_vm_that_lives_only_as_long_as_it_runs_is_stopped_and_gone(
     assert (shown["state"], shown["persistent"]) == ("running", False)
     assert line.json("delete", "byhand", "--force", "--purge")["changed"] is True
     assert line.json("delete", "byhand", "--force", "--purge")["changed"] is False
+
+
+SORTED = """<domain type='qemu'>
+  <name>sorted</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type></os>
+  <devices>
+    <controller type='pci' index='0' model='pcie-root'/>
+    <controller type='pci' index='1' model='dmi-to-pci-bridge'/>
+    <controller type='sata' index='0'/>
+    <controller type='usb' index='0' model='ich9-ehci1'/>
+    <controller type='pci' index='2' model='pci-bridge'/>
+  </devices>
+</domain>"""
+"""A VM whose controllers libvirt puts into another order whenever its own document is defined again."""
+
+
+def test_undo_leaves_a_vm_whose_devices_libvirt_would_sort_anew_as_it_was(
+    line: Kvist, virsh: Callable[..., str], clean: Callable[[], Traces]
+) -> None:
+    virsh("define", "/dev/stdin", input=SORTED)
+    before = virsh("dumpxml", "sorted")
+    for words in (("--title", "one", "--memory", "48M"), ("--description", "two")):
+        line("set", "sorted", *words)
+        assert virsh("dumpxml", "sorted") != before
+        line("undo")
+        assert virsh("dumpxml", "sorted") == before
+    line("delete", "sorted", "--purge")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from kvist.engine.step import Step
 from kvist.errors import Conflict
 from kvist.resources.rewriting import Device, changed, devices, move, one_field
-from kvist.resources.steps.alter import Attach, Detach, Redefine, Replug, Tune, Update
+from kvist.resources.steps.alter import Attach, Detach, Replug, Tune, Update
+from kvist.resources.steps.redefine import Redefine
 from kvist.specs.balloon import Balloon
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm

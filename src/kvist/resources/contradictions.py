@@ -42,5 +42,7 @@ def ignored(wish: Wish, image: Image | None) -> list[str]:
         "--network-config": wish.network_config is not None,
         "--packages": bool(wish.packages),
         "--run": bool(wish.run),
+        # An address alone is reserved on the network, where every guest gets it.
+        "--nic ip=ADDRESS/PREFIX": any(nic.ip and "/" in nic.ip for nic in wish.nics),
     }
     return [option for option, is_given in given.items() if is_given]

@@ -64,7 +64,7 @@ def _out(at: Site, vm: str, card: Element, own: Element | None, park: str) -> No
 
 
 def _in(at: Site, vm: str, card: Element, own: Element | None, name: str, park: str, *, replug: bool) -> None:
-    from kvist.resources.steps.alter import unplug
+    from kvist.resources.steps.plugging import unplug
 
     back = guests.moved(card, name, own)
     source = card.find("source")

@@ -10,7 +10,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.step import Step
 from kvist.resources.alteration import plan
 from kvist.resources.fieldpath import under
-from kvist.resources.steps.alter import Redefine
+from kvist.resources.steps.redefine import Redefine
 from kvist.specs.vm import Vm
 from kvist.xml.document import Document
 

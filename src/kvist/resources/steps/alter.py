@@ -1,24 +1,23 @@
-"""Steps that change a VM: values and devices of the running one, and the definition of the next boot."""
+"""Steps that change a VM that runs: its values and its devices."""
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kvist.engine.step import Change, Command, Disruption, Site, Step
-from kvist.errors import Conflict, Failed, GuestFailed, KvistError, NotFound, TimedOut
+from kvist.errors import Failed, GuestFailed, KvistError, NotFound, TimedOut
 from kvist.resources.fieldpath import typed
-from kvist.resources.rewriting import Device, adopted, devices, restored, rewritten, turned
+from kvist.resources.rewriting import Device, devices, turned
 from kvist.resources.steps.plugging import alias_of, plug, unplug
 from kvist.specs.vm import Vm
 from kvist.values import Size
 from kvist.xml.diff import diff
 from kvist.xml.document import Document
-from kvist.xml.kinds import Applies
 from kvist.xml.lists import Many
 from kvist.xml.record import recalled
 
@@ -30,11 +29,8 @@ if TYPE_CHECKING:
 FOLLOW_WITHIN = 15.0
 """Seconds a guest has to give memory back to the balloon, a few hundred MiB a second."""
 LOOK_EVERY = 0.1
-TRIES = 20
 HELD_SHUT = ("is not open", "is locked")
 """What QEMU says of a drive whose guest has locked it, or does not answer the press of its button."""
-CALLED = frozenset({"memory", "cpus", "title", "description"})
-"""Settings that libvirt changes for the next boot by a call of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +78,7 @@ class LiveStep(AlterStep):
             time.sleep(LOOK_EVERY)
 
     def _unkept(self, lacking: list[Difference]) -> Failed | TimedOut:
-        return Failed(f'libvirt did not keep {_paths(lacking)} in the running VM "{self.name}"')
+        return Failed(f'libvirt did not keep {paths_of(lacking)} in the running VM "{self.name}"')
 
     def undo(self, at: Site) -> None:
         if self._runs(at):
@@ -204,7 +200,7 @@ class Attach(DeviceStep):
         wanted, found = self._spec, self._new(self._document(at))
         lacking = [change for element in found for change in diff(type(wanted).read(element), wanted)]
         if lacking or not found:
-            what = _paths(lacking) if lacking else self.label
+            what = paths_of(lacking) if lacking else self.label
             raise Failed(f'libvirt did not keep {what} in the running VM "{self.name}"')
 
     def _back(self, at: Site) -> None:
@@ -333,106 +329,10 @@ class GrowDisk(Step):
         return (Command(("virsh", "blockresize", self.name, self.target, f"{self.after}B")),)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Redefine(AlterStep):
-    """Write a wish into what the next boot will use, in one definition; `before` is that document as it was."""
-
-    when: str = "next boot"
-    before: str
-    stored: str = ""
-    """What libvirt made of it, as a digest: who finds that may put back `before` as it was, byte for byte."""
-
-    def describe(self) -> str:
-        return f'store the new definition of VM "{self.name}" for its next boot'
-
-    def apply(self, at: Site) -> None:
-        self._write(at, self._changed)
-        # A step learns what it has done while it is carried out; nothing else of it changes.
-        object.__setattr__(self, "stored", _digest(self._text(at)))
-
-    def undo(self, at: Site) -> None:
-        self._write(at, self._restored)
-
-    def _lacks(self, document: Document) -> list[Difference]:
-        return [change for change in super()._lacks(document) if not self._gone(change, document)]
-
-    def _gone(self, change: Difference, document: Document) -> bool:
-        """Tell whether a device without a key has gone: the one that is at its place by then is another."""
-        field, item = change.field, change.before
-        if (
-            not isinstance(field, Many)
-            or change.after is not None
-            or any(part is not None for part in field.key_of(item))
-        ):
-            return False
-        then, now = (
-            [field.key_of(each) for each in Vm.read(one.root).get(field.name)].count(field.key_of(item))
-            for one in (Document.parse(self.before), document)
-        )
-        return now < then
-
-    def _changed(self, at: Site, text: str) -> Document | None:
-        now = Document.parse(text)
-        lacking = self._lacks(now)
-        if not lacking or self._called(at, lacking):
-            return None
-        new = rewritten(now, self.wanted)
-        if at.connection.domains.state(self.name).active:
-            new = adopted(new, Document.parse(at.connection.domains.xml(self.name)), self.wanted)
-        return new
-
-    def _restored(self, _at: Site, text: str) -> Document | None:
-        now, before = Document.parse(text), Document.parse(self.before)
-        if now == before:
-            return None
-        return before if self.stored == _digest(text) else restored(now, before, self.wanted)
-
-    def _called(self, at: Site, lacking: Sequence[Difference]) -> bool:
-        """Change by libvirt's own calls what has one: those cross nobody else's changes, whenever these come."""
-        # What is raised above its maximum takes that along, which these calls refuse.
-        if any(change.path not in CALLED or change.applies is not Applies.LIVE for change in lacking):
-            return False
-        for change in lacking:
-            at.connection.tuning.set(self.name, change.path, {change.path: change.after}, next_boot=True)
-        return True
-
-    def _write(self, at: Site, make: Callable[[Site, str], Document | None]) -> None:
-        """Read, change and define; what somebody else has changed before the last moment is read again."""
-        text = self._text(at)
-        for _ in range(TRIES):
-            new = make(at, text)
-            if new is None:
-                return
-            written, before = new.text(), text
-            text = self._text(at)
-            if text == before:
-                at.connection.domains.define(written, name=self.name, validate=False)
-                return
-        raise Conflict(
-            f'the definition of VM "{self.name}" changes faster than it can be written', hint="try again in a moment"
-        )
-
-    def verify(self, at: Site) -> None:
-        if lacking := self._lacks(Document.parse(self._text(at))):
-            raise Failed(f'libvirt did not keep {_paths(lacking)} in the definition of VM "{self.name}"')
-
-    def _text(self, at: Site) -> str:
-        return at.connection.domains.xml(self.name, next_boot=True, secure=True)
-
-    def commands(self) -> tuple[Command, ...]:
-        new = rewritten(Document.parse(self.before), self.wanted)
-        return (Command(("virsh", "define", "/dev/stdin"), new.text()),)
-
-
-def _digest(text: str) -> str:
-    from hashlib import sha256
-
-    return sha256(text.encode()).hexdigest()
-
-
 def _same(one: Spec, other: Spec, key: tuple[str, ...]) -> bool:
     return all(one.get(name) == other.get(name) for name in key) if key else not list(diff(one, other))
 
 
-def _paths(lacking: list[Difference]) -> str:
+def paths_of(lacking: list[Difference]) -> str:
+    """Name what is lacking."""
     return ", ".join(f'"{change.path}"' for change in lacking)
