@@ -18,6 +18,7 @@ from kvist.cli.parser import Line, function_of, parameters
 from kvist.registry import MACHINE, NOUNS, Subject, Verb, find, spelled
 from kvist.specs.disk import Disk
 from kvist.specs.nic import Nic
+from kvist.specs.nwfilter import Conditions
 from kvist.specs.vm import Vm
 
 VERBS = [
@@ -28,6 +29,7 @@ KNOWN_AND_RARE = {
     Vm: ("--memory SIZE", "--hyperv-ipi"),
     Nic: ("--link up|down", "--rx-queue-size"),
     Disk: ("--size SIZE", "--iotune-group"),
+    Conditions: ("--dport TEXT", "--hello-time"),
 }
 every_verb = pytest.mark.parametrize("verb", VERBS, ids=spelled)
 

@@ -19,7 +19,6 @@ from kvist.registry import Subject, Verb, spelled
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
-    from kvist.xml.kinds import Field
 
 
 class Parameter(NamedTuple):
@@ -333,20 +332,18 @@ class Line:
 
     def _add_fields(self, parameter: Parameter) -> None:
         group = self._group(parameter.ask.group or f"settings of the {parameter.type.__name__}")
+        from kvist.cli.fieldoptions import fields
+
         common = parameter.ask.common
         taken = {each.name for each in self.parameters}.union(parameter.ask.without)
-        fields = parameter.type.FIELDS
-        for name in dict.fromkeys((*common, *fields)):
-            field = fields[name]
-            if name in taken or name == parameter.type.UNION:
+        for name, field, options in fields(parameter.type, common):
+            if name in taken:
                 continue
-            switch: dict[str, Any] = {"nargs": "?", "const": "on"} if field.codec.kind == "boolean" else {}
             action = group.add_argument(
                 f"--{name.replace('_', '-')}",
                 dest=f"{parameter.name}.{name}",
-                metavar=_metavar(field),
                 default=argparse.SUPPRESS,
-                **switch,
+                **options,
                 help=field.doc.replace("%", "%%"),
             )
             if common and name not in common:
@@ -356,18 +353,12 @@ class Line:
         if parameter.ask.rest:
             return {parameter.name: tuple(rest)}
         if parameter.expands:
-            from kvist.xml.options import from_mapping
+            from kvist.cli.fieldoptions import read
 
             given = {
                 key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{parameter.name}.")
             }
-            try:
-                return {parameter.name: from_mapping(parameter.type, given)}
-            except Invalid as wrong:
-                raise Invalid(
-                    Problem(f"--{each.path.strip('.').replace('_', '-')}", each.what, each.hint)
-                    for each in wrong.problems
-                ) from wrong
+            return {parameter.name: read(parameter.type, given)}
         if parameter.name not in values:
             return {}
         given = values[parameter.name]
@@ -390,9 +381,9 @@ def _parsed(kind: Any, ask: Ask, word: Any, where: str) -> Any:
         if ask.parse is not None:
             return ask.parse(word)
         if get_origin(kind) is Literal:
-            if word not in get_args(kind):
-                raise ValueError(f'"{word}" is not one of {", ".join(get_args(kind))}')
-            return word
+            from kvist.xml.codec import choice
+
+            return choice(*get_args(kind)).parse(word)
         if kind is bool:
             from kvist.xml.codec import BOOL
 
@@ -413,16 +404,6 @@ def _of_part(part: Part, word: str) -> Any:
         raise Invalid(wrong.what, hint=wrong.hint, path=part.flag) from wrong
     except ValueError as wrong:
         raise Invalid(str(wrong), path=part.flag) from wrong
-
-
-def _metavar(field: Field) -> str:
-    if field.codec.kind == "boolean":
-        return "on|off"
-    choices = field.codec.choices
-    return "|".join(choices) if 0 < len(choices) < 6 else _KINDS.get(field.codec.kind, field.codec.kind.upper())
-
-
-_KINDS = {"string": "TEXT", "integer": "NUMBER", "list": "WORD,WORD"}
 
 
 def _short(parameter: Parameter) -> tuple[str, ...]:

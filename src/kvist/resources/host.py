@@ -13,6 +13,7 @@ from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
+    from kvist.resources.filter import Filters
     from kvist.resources.history import History
     from kvist.resources.image import Images
     from kvist.resources.machines import Machines
@@ -103,10 +104,10 @@ class Host:
 
     def _identify(self, thing: str) -> str:
         kind, _, name = thing.partition(" ")
-        if kind != "vm":
+        if kind not in ("vm", "filter"):
             return ""
         try:
-            return self.connection.domains.uuid(name)
+            return (self.connection.domains if kind == "vm" else self.connection.nwfilters).uuid(name)
         except NotFound:
             return ""
 
@@ -140,6 +141,13 @@ class Host:
         from kvist.resources.network import Networks
 
         return Networks(self)
+
+    @cached_property
+    def filters(self) -> Filters:
+        """Network filters of the host."""
+        from kvist.resources.filter import Filters
+
+        return Filters(self)
 
     @cached_property
     def images(self) -> Images:
