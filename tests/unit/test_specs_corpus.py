@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from kvist.specs.nwfilter import Filter
 from kvist.specs.pool import Pool
 from kvist.specs.vm import Vm
 from kvist.specs.volume import Volume
@@ -85,7 +86,7 @@ def test_a_document_is_understood_as_it_is_meant() -> None:
     assert "source" not in vm.rngs[0]
 
 
-@pytest.mark.parametrize(("folder", "spec"), [("domain", Vm), ("pool", Pool), ("volume", Volume)])
+@pytest.mark.parametrize(("folder", "spec"), [("domain", Vm), ("pool", Pool), ("volume", Volume), ("nwfilter", Filter)])
 def test_every_document_of_the_corpus_comes_back_byte_for_byte(folder: str, spec: type[Spec]) -> None:
     files = corpus(folder)
     assert files, f"no document in {folder}"

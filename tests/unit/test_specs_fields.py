@@ -21,6 +21,10 @@ from kvist.specs.hostdev import Hostdev
 from kvist.specs.input import Input
 from kvist.specs.memory import MemoryModule
 from kvist.specs.nic import FilterParameter, Nic
+from kvist.specs.nwfilter import Filter, Include, Rule
+from kvist.specs.nwfilter_ethernet import ArpMatch, RarpMatch
+from kvist.specs.nwfilter_protocols import PROTOCOLS
+from kvist.specs.nwfilter_traffic import Ipv6Traffic, Traffic
 from kvist.specs.panic import Panic
 from kvist.specs.pool import Pool
 from kvist.specs.processor import CpuFeature, CpuPin
@@ -76,6 +80,7 @@ DEVICES: dict[type[Spec], str] = {
     Vsock: "<vsock/>",
     Panic: "<panic/>",
 }
+RULE = "<filter name='a'><rule action='drop' direction='in'/></filter>"
 HOMES: dict[type[Spec], tuple[str, str]] = {
     **{
         spec: (DOMAIN.replace("</os>", f"</os><devices>{text}</devices>"), f"devices/{spec.TAG}")
@@ -98,6 +103,10 @@ HOMES: dict[type[Spec], tuple[str, str]] = {
         ),
         "devices/interface/filterref/parameter",
     ),
+    Filter: ("<filter name='a'/>", "."),
+    Include: ("<filter name='a'><filterref filter='b'/></filter>", "filterref"),
+    Rule: (RULE, "rule"),
+    **{kind: (RULE.replace("/><", f"><{tag}/></rule><"), f"rule/{tag}") for tag, kind in PROTOCOLS.items()},
 }
 """The smallest document each spec can live in, and where in it."""
 
@@ -171,6 +180,9 @@ COMPANIONS: dict[tuple[type[Spec], str], Spec] = {
     (Vm, "timers"): Vm(clock="utc"),
     (Vm, "hyperv_retries"): Vm(hyperv_spinlocks=True),
     (Volume, "backing_format"): Volume(backing="/a"),
+    (Filter, "priority"): Filter(chain="ipv4"),
+    **{(kind, "ipset"): kind(ipset_flags="src") for kind in PROTOCOLS.values() if issubclass(kind, Traffic)},
+    **{(kind, "ipset_flags"): kind(ipset="a") for kind in PROTOCOLS.values() if issubclass(kind, Traffic)},
 }
 """What a field cannot stand in a valid document without."""
 
@@ -195,6 +207,26 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "expiry": ("2030-12-31T23:59:59", "2031-12-31T23:59:59"),
     "timezone": ("Europe/Stockholm", "UTC"),
     "cidr": (Cidr("10.0.0.1", 24), Cidr("10.0.0.2", 24)),
+    "variable name": ("IP", "PORT"),
+    "variable value": ("10.0.0.1", "a"),
+    "filter name": ("one", "two"),
+    "chain": ("ipv4-web", "root"),
+    "match mac": ("52:54:00:00:00:01", "$MAC"),
+    "match mac with mask": ("52:54:00:00:00:00/ff:ff:ff:00:00:00", "$MAC"),
+    "ipv4 with mask": ("10.0.0.0/8", "10.0.0.1"),
+    "ipv6 with mask": ("fd00::/64", "fd00::1"),
+    "ipv4 range": ("10.0.0.1-10.0.0.9", "10.0.0.1"),
+    "ipv6 range": ("fd00::1-fd00::9", "fd00::1"),
+    "byte range": ("1-0x10", "1"),
+    "short range": ("1-1023", "$PORT[@1]"),
+    "long range": ("1-70000", "1"),
+    "state": ("NEW,ESTABLISHED", "NONE"),
+    "tcp flags": ("SYN,ACK/SYN", "ALL/NONE"),
+    "ipset": ("blocked", "$SET"),
+    "ipset flags": ("src,dst", "src"),
+    "gratuitous": ("yes", "no"),
+    "comment": ("one", "two"),
+    **dict.fromkeys(("byte", "short", "dscp", "vlan id", "connections"), ("3", "0x2")),
 }
 """Two values of every kind that has no choices or bounds to take them from."""
 
@@ -206,9 +238,21 @@ SAID: dict[tuple[type[Spec], str], Any] = {
     (Pool, "source_devices"): ("/dev/sdb1", "/dev/sdc1"),
     (Pool, "source_dir"): "/b",
     (Pool, "source_format"): "cifs",
+    (Rule, "statematch"): "false",
 }
 """Values for fields that libvirt's schema wants more of than their codec does."""
 
+
+FORGOTTEN: set[tuple[type[Spec], str]] = {
+    *((kind, name) for kind in (ArpMatch, RarpMatch) for name in ("arp_source_ip", "arp_dest_ip")),
+    *(
+        (kind, name)
+        for kind in PROTOCOLS.values()
+        if issubclass(kind, Ipv6Traffic)
+        for name in ("state", "connlimit_above", "ipset", "ipset_flags")
+    ),
+}
+"""What libvirt takes and its schema does not know. Source: the tables of virNWFilterRuleDetailsParse."""
 
 VARIANTS: dict[type[Spec], dict[str, Spec]] = {
     Nic: {
@@ -338,7 +382,7 @@ def test_a_field_is_written_validly_read_back_and_taken_away_without_a_trace(spe
 
     assert document.text() != before
     assert spec.read(node).get(name) == value
-    assert violations(document) == []
+    assert (violations(document) == []) is ((spec, name) not in FORGOTTEN)
     written = document.text()
     spec(**{name: value}).write(node)
     assert document.text() == written, "the second time changes nothing"
