@@ -227,7 +227,7 @@ class Filters:
         name: Annotated[str, WHICH],
         action: Annotated[Action, ACTION],
         direction: Annotated[Direction, DIRECTION],
-        protocol: Annotated[ProtocolName | None, PROTOCOL] = None,
+        packets: Annotated[ProtocolName | None, PROTOCOL] = None,
         conditions: Annotated[Conditions, CONDITIONS] = Conditions(),  # noqa: B008 - immutable
         *,
         priority: Annotated[int | None, Ask("its turn, the smallest first: -1000 to 1000 [500]", metavar="N")] = None,
@@ -241,7 +241,7 @@ class Filters:
         """
         wrong = _ranked(priority)
         said = typed(
-            action, direction, protocol or "", conditions, priority=priority, stateful=not stateless, wrong=wrong
+            action, direction, packets or "", conditions, priority=priority, stateful=not stateless, wrong=wrong
         )
         if wrong:
             raise Invalid(wrong, hint="kvist filter add --help")
@@ -255,7 +255,7 @@ class Filters:
         name: Annotated[str, WHICH],
         rule: Annotated[str, Ask("number of the rule in `kvist filter show`, or the rule itself", metavar="N|ACTION")],
         direction: Annotated[Direction | None, DIRECTION] = None,
-        protocol: Annotated[ProtocolName | None, PROTOCOL] = None,
+        packets: Annotated[ProtocolName | None, PROTOCOL] = None,
         conditions: Annotated[Conditions, CONDITIONS] = Conditions(),  # noqa: B008 - immutable
         *,
         priority: Annotated[int | None, Ask("its turn [500]", metavar="N")] = None,
@@ -279,7 +279,7 @@ class Filters:
                 line = f"kvist filter remove {name} 2, or kvist filter remove {name} drop in tcp --dport 22"
                 raise Invalid([Problem("N|ACTION", f'"{rule}" is neither a number nor a rule', line)])
             said = typed(
-                rule, direction, protocol or "", conditions, priority=priority, stateful=not stateless, wrong=wrong
+                rule, direction, packets or "", conditions, priority=priority, stateful=not stateless, wrong=wrong
             )
             if wrong:
                 raise Invalid(wrong, hint="kvist filter remove --help")
