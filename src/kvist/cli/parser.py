@@ -151,7 +151,9 @@ class Line:
         elif any(parameter.expands for parameter in self.parameters):
             named = {Subject.VM: ["VM"], Subject.MANY: ["VM..."]}.get(verb.subject, [])
             named += [
-                one.ask.metavar or one.name.upper() for one in self.parameters if one.positional and not one.expands
+                word if one.default is inspect.Parameter.empty else f"[{word}]"
+                for one in self.parameters
+                if one.positional and not one.expands and (word := one.ask.metavar or one.name.upper())
             ]
             self._parser.usage = " ".join(("%(prog)s", *named, "[OPTIONS]"))
 
@@ -281,7 +283,7 @@ class Line:
         kind = parameter.item
         metavar = parameter.ask.metavar or parameter.name.upper()
         choices = list(get_args(kind)) if get_origin(kind) is Literal else None
-        if choices:
+        if choices and not (parameter.positional and parameter.ask.metavar):
             metavar = "|".join(choices)
         to = self._group(parameter.ask.group)
         if parameter.positional:

@@ -18,7 +18,7 @@ from kvist.resources.filter_view import FilterView, view
 from kvist.resources.filter_words import differences, parameters, problems, typed
 from kvist.resources.steps.filters import RenameFilter, UndefineFilter
 from kvist.specs.nwfilter import PRIORITY, Action, Conditions, Direction, Filter, Rule, chain_of
-from kvist.specs.nwfilter_protocols import ProtocolName
+from kvist.specs.nwfilter_protocols import PROTOCOLS, ProtocolName
 from kvist.specs.nwfilter_values import CHAIN, FILTER_NAME
 from kvist.xml.document import Document
 from kvist.xml.options import nearest
@@ -34,9 +34,9 @@ COMMON = ("source_ip", "dest_ip", "sport", "dport", "source_mac", "state", "comm
 CONDITIONS = Ask(
     "what the packet is like; ! in front of a value: what it is not like", group="Conditions", common=COMMON
 )
-ACTION = Ask("what is done with a packet: accept, drop, reject, return or continue", metavar="ACTION")
+ACTION = Ask("what is done with the packet: accept, drop, reject, return or continue", metavar="ACTION")
 DIRECTION = Ask("towards the VM (in), from the VM (out), or both (inout)", metavar="DIRECTION")
-PROTOCOL = Ask("protocol of the packets: tcp, udp, icmp, arp, ip, all ...; none: all packets", metavar="PROTOCOL")
+PROTOCOL = Ask(f"protocol of the packets: {', '.join(PROTOCOLS)}; every packet without one", metavar="PROTOCOL")
 
 
 class FilterRow(NamedTuple):
@@ -233,9 +233,9 @@ class Filters:
         priority: Annotated[int | None, Ask("its turn, the smallest first: -1000 to 1000 [500]", metavar="N")] = None,
         stateless: Annotated[bool, Ask("do not look at the state of connections")] = False,
     ) -> Iterator[Step]:
-        """Add a rule to a filter; at once on all running cards that have the filter. One that is there stays alone.
+        """Add a rule to a filter; at once on all running cards that have the filter.
 
-        Values with $ or ! need single quotes: `--source-ip '!$IP'`.
+        A rule that is there already is not added again. Values with $ or ! need single quotes: `--source-ip '!$IP'`.
 
         Example: kvist filter add web drop in tcp --dport 22 --priority 500
         """

@@ -13,7 +13,7 @@ from kvist.resources.steps.filters import DefineFilter
 from kvist.specs.nic import FilterParameter
 from kvist.specs.nwfilter import Include, Meaning, Rule, chain_of, entries, meaning, rule_of, same, same_filter
 from kvist.xml.document import Document
-from kvist.xml.path import add, drop, parse
+from kvist.xml.path import add, drop, move, parse
 
 if TYPE_CHECKING:
     from kvist.xml.document import Element
@@ -79,8 +79,8 @@ class Editing:
         """Put a new element behind all others: rules of the same priority count in their order."""
         steps, _ = parse(tag)
         made = add(self.root, steps[0])
-        drop(made)
-        self.root.append(made)
+        if self.root[-1] is not made:
+            move(made, self.root[-1])
         return made
 
     def steps(self) -> Iterator[Step]:
