@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Conflict, Failed, NotFound, Refused
-from kvist.resources.steps.power import virsh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class DefineFilter(Step):
         return tuple(Change(self.name, field, before, after, cards) for field, before, after in self.shown)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("nwfilter-define", "/dev/stdin", document=self.xml)
+        return (_defined(self.xml),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class UndefineFilter(Step):
         return (Change(self.name, "filter", "present", None),)
 
     def commands(self) -> tuple[Command, ...]:
-        return virsh("nwfilter-undefine", self.name)
+        return (Command(("virsh", "nwfilter-undefine", self.name)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +134,14 @@ class RenameFilter(Step):
 
     def commands(self) -> tuple[Command, ...]:
         # libvirt knows a filter by its UUID, and gives one to no second name.
-        return (
-            *virsh("nwfilter-undefine", self.name),
-            *virsh("nwfilter-define", "/dev/stdin", document=self.after),
-        )
+        return Command(("virsh", "nwfilter-undefine", self.name)), _defined(self.after)
 
 
 _HINT = "leave --ipset-flags out: libvirt 9.0 drops sets with flags from all rules but those of all, and takes src"
+
+
+def _defined(xml: str) -> Command:
+    return Command(("virsh", "nwfilter-define", "/dev/stdin"), xml)
 
 
 def _replace(at: Site, old: str, new: str, xml: str) -> None:
