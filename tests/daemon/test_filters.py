@@ -263,8 +263,12 @@ def test_packets_of_a_guest_stop_and_go_on_again_while_it_runs(
     twice("filter", "delete", "like")
 
 
-def test_variables_of_a_filter_get_their_values_from_the_card(line: Kvist, virsh: Virsh, guest: str) -> None:
+def test_row_38_a_card_gets_a_filter_of_libvirts_own_and_gives_its_variables_values(
+    line: Kvist, sandbox: Sandbox, virsh: Virsh, guest: str
+) -> None:
     card = ("nic", "set", GUEST, "default", "--filter")
+    line(*card, "clean-traffic")
+    assert run(sandbox.enter(["ping", "-n", "-c", "1", "-W", "2", guest])).code == 0
     complaint = line.refused(*card, "no-ip-spofing", code=2)
     assert 'there is no filter "no-ip-spofing"; no-ip-spoofing' in complaint
     line(*card, "no-ip-spoofing", "--filter-parameters", f"IP={guest},10.9.9.9")
@@ -277,6 +281,37 @@ def test_variables_of_a_filter_get_their_values_from_the_card(line: Kvist, virsh
     assert virsh("dumpxml", "--inactive", GUEST).count("parameter name='IP'") == 1
     line("nic", "set", GUEST, "default", "--filter", "none")
     assert "filterref" not in virsh("dumpxml", "--inactive", GUEST)
+
+
+def test_rules_are_shown_in_the_order_in_which_the_kernel_has_them(line: Kvist, sandbox: Sandbox, guest: str) -> None:
+    line("filter", "create", "order")
+    line("filter", "create", "order-ipv4", "--chain", "ipv4")
+    line("filter", "add", "order-ipv4", "accept", "out", "tcp", "--dport", "3", "--priority", "1")
+    line("filter", "include", "order", "order-ipv4")
+    line("filter", "include", "order", "no-ip-spoofing", f"IP={guest}")
+    ethernet = {"-711": "0x9001", "-710": "0x9002", "-705": "0x9003", "-700": "0x9004", "-1": "0x9005"}
+    for priority, kind in reversed(ethernet.items()):
+        line("filter", "add", "order", "accept", "out", "mac", "--protocolid", kind, "--priority", priority)
+    for port, priority in (("1", "600"), ("2", "400")):
+        line("filter", "add", "order", "accept", "out", "tcp", "--dport", port, "--priority", priority)
+    line("nic", "set", GUEST, "default", "--filter", "order")
+    try:
+        rows = line.json("filter", "show", "order")["rules"]
+        seen = [row["chain"] or str(row["conditions"]).split()[1] for row in rows]
+        told = run(sandbox.enter(["ebtables", "-t", "nat", "-L", "libvirt-I-vnet0"])).text
+        at_once = [words[1] if words[3] == "ACCEPT" else words[3].partition("-vnet0-")[2] for words in _rules(told)]
+        # The chain of libvirt's filter stands in for its three rules.
+        assert list(dict.fromkeys(seen[:-3])) == at_once
+        told = run(sandbox.enter(["iptables", "-S", "FI-vnet0"])).text
+        assert [words[words.index("--dport") + 1] for words in _rules(told) if "--dport" in words] == ["2", "1", "3"]
+        assert [row["conditions"] for row in rows[-3:]] == ["dport 2", "dport 1", "dport 3"]
+    finally:
+        line("nic", "set", GUEST, "default", "--filter", "none")
+        line("filter", "delete", "order", "order-ipv4")
+
+
+def _rules(told: str) -> list[list[str]]:
+    return [text.split() for text in told.splitlines() if text.startswith("-") and " -j " in text]
 
 
 def test_what_libvirt_forgets_of_a_filter_is_told_and_the_old_one_is_back(

@@ -126,6 +126,30 @@ def test_rules_are_listed_in_the_order_in_which_a_packet_meets_them(setting: Set
     assert setting.filters.show("web").xml == WEB
 
 
+def test_the_hosts_firewall_sees_the_rules_of_root_before_all_others(setting: Setting) -> None:
+    rule = "<rule action='drop' direction='in' priority='1'><udp/></rule>"
+    chained = f"<filter name='c' chain='ipv4'><uuid>u9</uuid>{rule}</filter>"
+    setting.memory.kept |= {"c": chained, "web": WEB.replace("no-ip-spoofing", "c")}
+    rows = setting.filters.library.evaluated("web")
+    assert [(row.filter, row.said.protocol) for row in rows] == [
+        ("web", "mac"),
+        ("web", "icmp"),
+        ("web", "tcp"),
+        ("c", "udp"),
+    ]
+
+
+def test_a_rename_that_was_cut_off_is_taken_back_or_finished(setting: Setting) -> None:
+    (step,) = setting.filters.rename.plan("web", "www")
+    setting.memory.undefine("web")
+    step.undo(setting.site)
+    assert setting.memory.kept["web"] == WEB
+    setting.memory.undefine("web")
+    step.apply(setting.site)
+    step.verify(setting.site)
+    assert "www" in setting.memory.kept
+
+
 def test_the_list_says_who_uses_a_filter_and_which_are_libvirts_own(setting: Setting) -> None:
     setting.vms.append(("shop", VM))
     setting.memory.bound += [

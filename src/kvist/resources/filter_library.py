@@ -117,15 +117,15 @@ class Library:
         """List the rules of a filter, with those it includes, in the order in which a packet meets them.
 
         First those that ebtables looks at: the chain "root", which enters each other chain when it is that one's turn;
-        then those of the host's firewall, whatever their chain. Source: virNWFilterRuleInstSort and
-        ebiptablesApplyNewRules.
+        then those of the host's firewall, which has no such chains: those of "root" before all others. Source:
+        virNWFilterRuleInstSort and ebiptablesApplyNewRules.
         """
 
         def turn(place: tuple[int, Placed]) -> tuple[int, int, int, str, int, int]:
             order, rule = place
             priority = rule.said.priority
             if rule.said.protocol and rule.said.protocol not in ON_ETHERNET:
-                return (1, priority, 0, "", 0, order)
+                return (1, int(rule.chain != ROOT), priority, "", 0, order)
             if rule.chain == ROOT:
                 return (0, priority, 1, "", 0, order)
             return (0, rule.chain_priority, 0, rule.chain, priority, order)
