@@ -320,7 +320,7 @@ def test_what_libvirt_forgets_of_a_filter_is_told_and_the_old_one_is_back(
     before = virsh("nwfilter-dumpxml", "shut")
     for words, says in (
         (("tcp", "--ipset", "bad", "--ipset-flags", "src"), "leave --ipset-flags out"),
-        (("tcp", "--dport", "!22"), "“drop in tcp --dport 22”"),
+        (("tcp", "--dport", "!22"), "say it with two rules"),
     ):
         complaint = line.refused("filter", "add", "shut", "drop", "in", *words, code=1)
         assert "libvirt does not keep what filter" in complaint and says in complaint
