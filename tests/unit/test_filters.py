@@ -189,7 +189,7 @@ def test_what_libvirt_forgets_is_told_with_the_way_out(setting: Setting) -> None
     setting.memory.forgets = ' ipset="bad" ipsetflags="src"'
     sets = Conditions(ipset="bad", ipset_flags="src")
     (step,) = setting.filters.add.plan("web", "drop", "in", "tcp", sets)
-    with pytest.raises(Failed, match=r"--ipset-flags src” is only asked for") as wrong:
+    with pytest.raises(Failed, match="--ipset-flags src” as asked for, “drop in tcp” as kept") as wrong:
         step.apply(setting.site)
     assert "leave --ipset-flags out" in wrong.value.hint
     assert set(setting.memory.kept) == {"web", "no-ip-spoofing"}
