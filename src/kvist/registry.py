@@ -20,6 +20,7 @@ class Subject(Enum):
     VMS = "vms"
     IMAGES = "images"
     NETWORKS = "networks"
+    FILTERS = "filters"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"
@@ -49,6 +50,8 @@ class Verb(NamedTuple):
     """Options that make another verb of it, whose target stands first: ("pending:revert", "revert", "all")."""
     everywhere: str = ""
     """The function that asks all hosts at once, for --all-hosts."""
+    xml: bool = False
+    """What it shows has a document of libvirt's, for `-o xml`."""
     command: bool = False
     """What follows the object is a command line of its own, whose options are none of kvist's."""
 
@@ -63,7 +66,8 @@ class Noun(NamedTuple):
     """What the noun does where no verb follows it."""
 
 
-V, M, ALL, NONE, NET = Subject.VM, Subject.MANY, Subject.VMS, Subject.NOTHING, Subject.NETWORKS
+V, M, ALL, NONE = Subject.VM, Subject.MANY, Subject.VMS, Subject.NOTHING
+NET, F = Subject.NETWORKS, Subject.FILTERS
 
 MACHINE: dict[str, tuple[Verb, ...]] = {
     "Make and remove": (
@@ -273,6 +277,37 @@ NOUNS: dict[str, Noun] = {
                 Verb("unreserve", "Give a reserved address free.", NET, "network_names:unreserve"),
                 Verb("host add", "Give an address a name that guests find.", NET, "network_names:add_host"),
                 Verb("host remove", "Take such a name away.", NET, "network_names:remove_host"),
+            ),
+        ),
+        Noun(
+            "filter",
+            "Network filters: libvirt's own rules for the packets of a card.",
+            (
+                Verb("ls", "List the filters.", F, "filter:Filters.ls", empty="there is no filter"),
+                Verb("show", "Show a filter, rule by rule.", F, "filter:Filters.show", xml=True),
+                Verb("create", "Make a filter.", F, "filter:Filters.create", then="kvist filter add {name} drop in"),
+                Verb("set", "Change a filter.", F, "filter:Filters.set", then="kvist filter show {name}"),
+                Verb(
+                    "delete", "Remove filters.", F, "filter:Filters.delete", asks="remove filter {names}?", absent=True
+                ),
+                Verb("rename", "Give a filter another name.", F, "filter:Filters.rename"),
+                Verb("copy", "Make a filter like another.", F, "filter:Filters.copy"),
+                Verb("add", "Add a rule to a filter.", F, "filter:Filters.add", then="kvist filter show {name}"),
+                Verb(
+                    "remove",
+                    "Take a rule out of a filter.",
+                    F,
+                    "filter:Filters.remove",
+                    then="kvist filter show {name}",
+                ),
+                Verb(
+                    "include",
+                    "Let a filter include another.",
+                    F,
+                    "filter:Filters.include",
+                    then="kvist filter show {name}",
+                ),
+                Verb("exclude", "Let a filter not include another.", F, "filter:Filters.exclude"),
             ),
         ),
         Noun(

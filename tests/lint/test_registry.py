@@ -19,6 +19,7 @@ from kvist.registry import MACHINE, NOUNS, Subject, Verb, find, spelled
 from kvist.specs.disk import Disk
 from kvist.specs.network import Network
 from kvist.specs.nic import Nic
+from kvist.specs.nwfilter import Conditions
 from kvist.specs.vm import Vm
 
 VERBS = [
@@ -30,6 +31,7 @@ KNOWN_AND_RARE = {
     Nic: ("--link up|down", "--rx-queue-size"),
     Disk: ("--size SIZE", "--iotune-group"),
     Network: ("--subnet TEXT", "--nat-port-start"),
+    Conditions: ("--dport TEXT", "--hello-time"),
 }
 every_verb = pytest.mark.parametrize("verb", VERBS, ids=spelled)
 

@@ -19,6 +19,7 @@ NAMES = {
     "host": ["hv2", "sandbox:dev"],
     "sandbox": ["dev"],
     "pool": ["default"],
+    "filter": ["clean-traffic", "web"],
 }
 
 
@@ -46,6 +47,13 @@ def words(line: str, live: Live) -> list[str]:
     ("line", "offered"),
     [
         ("kvist sta", ["start"]),
+        ("kvist filter show cl", ["clean-traffic"]),
+        ("kvist filter add web dr", ["drop"]),
+        ("kvist filter add web drop in tc", ["tcp", "tcp-ipv6"]),
+        ("kvist filter add web drop in tcp --dp", ["--dport"]),
+        ("kvist filter add web drop in mac --protocolid r", ["rarp"]),
+        ("kvist nic set web1 lab --filter cl", ["clean-traffic"]),
+        ("kvist create a --nic lab,filter=w", ["lab,filter=web"]),
         ("kvist sandbox ", ["up", "ls", "exec", "shell", "down"]),
         ("kvist start we", ["web1", "web2"]),
         ("kvist start web1 we", ["web2"]),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from lxml.etree import _Element as Element
-from tests.unit.test_specs_fields import COMPANIONS, home, sample
+from tests.unit.specimens import COMPANIONS, home, sample
 
 from kvist.engine.plan import Plan
 from kvist.engine.step import Disruption

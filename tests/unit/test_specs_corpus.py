@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 
 from kvist.specs.network import Network
+from kvist.specs.nwfilter import Filter
 from kvist.specs.pool import Pool
 from kvist.specs.vm import Vm
 from kvist.specs.volume import Volume
@@ -86,7 +87,10 @@ def test_a_document_is_understood_as_it_is_meant() -> None:
     assert "source" not in vm.rngs[0]
 
 
-@pytest.mark.parametrize(("folder", "spec"), [("domain", Vm), ("pool", Pool), ("volume", Volume), ("network", Network)])
+@pytest.mark.parametrize(
+    ("folder", "spec"),
+    [("domain", Vm), ("pool", Pool), ("volume", Volume), ("network", Network), ("nwfilter", Filter)],
+)
 def test_every_document_of_the_corpus_comes_back_byte_for_byte(folder: str, spec: type[Spec]) -> None:
     files = corpus(folder)
     assert files, f"no document in {folder}"

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvist.cli.globals import Globals
-from kvist.registry import Subject, Verb
+from kvist.registry import Subject, Verb, spelled
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
@@ -38,6 +38,8 @@ def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     if any(word in ("-h", "--help", "--help-all") for word in before):
         line.print_help(whole="--help-all" in before)
         return 0
+    if chosen.output == "xml" and not verb.xml:
+        raise Invalid(f"`kvist {spelled(verb)}` shows no document", path="-o", hint="-o json")
     try:
         names, values = line.read(words)
     except Invalid as wrong:
@@ -124,6 +126,8 @@ class _Call:
                 owner = host.images
             case Subject.NETWORKS:
                 owner = host.networks
+            case Subject.FILTERS:
+                owner = host.filters
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:
@@ -142,7 +146,6 @@ class _Call:
         acts = getattr(load(self.verb), "__annotations__", {}).get("return") in ("Answer", "int")
         if self.chosen.dry_run and acts:
             from kvist.errors import Invalid
-            from kvist.registry import spelled
 
             words = f"kvist {spelled(self.verb)}"
             raise Invalid(f"`{words}` cannot say what it would do; without --dry-run it does it", path="--dry-run")

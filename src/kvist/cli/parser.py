@@ -19,7 +19,6 @@ from kvist.registry import Subject, Verb, spelled
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
-    from kvist.xml.kinds import Field
 
 
 class Parameter(NamedTuple):
@@ -148,7 +147,9 @@ class Line:
         elif any(parameter.expands for parameter in self.parameters):
             named = {Subject.VM: ["VM"], Subject.MANY: ["VM..."]}.get(verb.subject, [])
             named += [
-                one.ask.metavar or one.name.upper() for one in self.parameters if one.positional and not one.expands
+                word if one.default is inspect.Parameter.empty else f"[{word}]"
+                for one in self.parameters
+                if one.positional and not one.expands and (word := one.ask.metavar or one.name.upper())
             ]
             self._parser.usage = " ".join(("%(prog)s", *named, "[OPTIONS]"))
 
@@ -290,7 +291,7 @@ class Line:
         kind = parameter.item
         metavar = parameter.ask.metavar or parameter.name.upper()
         choices = list(get_args(kind)) if get_origin(kind) is Literal else None
-        if choices:
+        if choices and not (parameter.positional and parameter.ask.metavar):
             metavar = "|".join(choices)
         to = self._group(parameter.ask.group)
         if parameter.positional:
@@ -341,20 +342,18 @@ class Line:
 
     def _add_fields(self, parameter: Parameter) -> None:
         group = self._group(parameter.ask.group or f"settings of the {parameter.type.__name__}")
+        from kvist.cli.fieldoptions import fields
+
         common = parameter.ask.common
         taken = {each.name for each in self.parameters}.union(parameter.ask.without)
-        fields = parameter.type.FIELDS
-        for name in dict.fromkeys((*common, *fields)):
-            field = fields[name]
-            if name in taken or name == parameter.type.UNION:
+        for name, field, options in fields(parameter.type, common):
+            if name in taken:
                 continue
-            switch: dict[str, Any] = {"nargs": "?", "const": "on"} if field.codec.kind == "boolean" else {}
             action = group.add_argument(
                 f"--{name.replace('_', '-')}",
                 dest=f"{parameter.name}.{name}",
-                metavar=_metavar(field),
                 default=argparse.SUPPRESS,
-                **switch,
+                **options,
                 help=field.doc.replace("%", "%%"),
             )
             if common and name not in common:
@@ -364,20 +363,12 @@ class Line:
         if parameter.ask.rest:
             return {parameter.name: tuple(rest)}
         if parameter.expands:
-            from kvist.xml.options import from_mapping
+            from kvist.cli.fieldoptions import read
 
             given = {
                 key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{parameter.name}.")
             }
-            try:
-                return {parameter.name: from_mapping(parameter.type, given)}
-            except Invalid as wrong:
-                told = Invalid(
-                    Problem(f"--{each.path.strip('.').replace('_', '-')}", each.what, each.hint)
-                    for each in wrong.problems
-                )
-                told.rest = wrong.rest
-                raise told from wrong
+            return {parameter.name: read(parameter.type, given)}
         if parameter.name not in values:
             return {}
         given = values[parameter.name]
@@ -389,16 +380,6 @@ class Line:
                 parameter.name: read_all(lambda word: read_value(parameter.item, parameter.ask, word, where), given)
             }
         return {parameter.name: read_value(parameter.type, parameter.ask, given, where)}
-
-
-def _metavar(field: Field) -> str:
-    if field.codec.kind == "boolean":
-        return "on|off"
-    choices = field.codec.choices
-    return "|".join(choices) if 0 < len(choices) < 6 else _KINDS.get(field.codec.kind, field.codec.kind.upper())
-
-
-_KINDS = {"string": "TEXT", "integer": "NUMBER", "list": "WORD,WORD"}
 
 
 def _short(parameter: Parameter) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def show(result: Any, chosen: Globals) -> None:
     """Print what a question gave: a list of rows, one record, or a line of text."""
-    if chosen.output in ("json", "yaml"):
+    if chosen.output == "xml":
+        _out(result.xml)
+    elif chosen.output in ("json", "yaml"):
         _data(plain(result), chosen.output)
     elif isinstance(result, str):
         _out(result if result.endswith("\n") else result + "\n")

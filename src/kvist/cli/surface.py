@@ -15,6 +15,7 @@ from kvist.xml.spec import Spec
 
 LIVE_NAMES: Mapping[str, str] = {
     "network": "network",
+    "filter": "filter",
     "pool": "pool",
     "path": "file",
     "kernel": "file",
@@ -158,7 +159,7 @@ def _option(action: argparse.Action, group: str, known: Mapping[str, Parameter],
     if parameter is None:
         return made
     if setting:
-        field = parameter.type.FIELDS[setting]
+        field = parameter.type.DECLARED[setting]
         return made._replace(choices=_values(field), complete=LIVE_NAMES.get(setting, ""), spec=_table(field))
     made = made._replace(choices=_choices(parameter) if takes else (), complete=_completes(parameter, verb))
     if isinstance(parameter.item, type) and issubclass(parameter.item, Spec):

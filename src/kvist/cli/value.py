@@ -27,9 +27,9 @@ def read_value(kind: Any, ask: Ask, word: Any, where: str) -> Any:
         if ask.parse is not None:
             return ask.parse(word)
         if get_origin(kind) is Literal:
-            if word not in get_args(kind):
-                raise ValueError(f'"{word}" is not one of {", ".join(get_args(kind))}')
-            return word
+            from kvist.xml.codec import choice
+
+            return choice(*get_args(kind)).parse(word)
         if kind is bool:
             from kvist.xml.codec import BOOL
 

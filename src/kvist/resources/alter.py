@@ -37,6 +37,10 @@ def alter(vm: Machine, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
     current = stored or live
     assert current is not None, "what neither runs nor is stored does not exist"
     wrong = [*problems(current, wish), *_too_much(vm, current, wish)]
+    if any(nic.filter is not None for nic in wish.nics or ()):
+        from kvist.resources.filter_use import unknown
+
+        wrong += unknown(vm.host, wish.nics)
     if wrong:
         raise Invalid(wrong)
     wish = completed(current, wish, vm.name)

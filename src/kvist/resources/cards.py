@@ -18,8 +18,8 @@ from kvist.xml.diff import diff
 from kvist.xml.options import parse_options
 
 TOLD_AT_CREATION = ("ip", "gateway", "dns")
-COMMON = ("network", "bridge", "mac", "model", "link", "filter", "vhost", "mtu", "vlan", "isolated", "in_average",
-          "out_average", "alias")  # fmt: skip
+COMMON = ("network", "bridge", "mac", "model", "link", "filter", "filter_parameters", "vhost", "mtu", "vlan",
+          "isolated", "in_average")  # fmt: skip
 WHICH = Ask("which card: its MAC address, alias, network, bridge or number", metavar="CARD")
 
 
@@ -87,6 +87,11 @@ class Cards(Part):
         if not dict(settings.items()):
             raise Invalid("say what is to be otherwise", hint=f"kvist nic set {self.name} {found.label} --link down")
         wish, problems = settings, list[Problem]()
+        if wish.filter_parameters or ("filter" in wish and wish.filter is None):
+            from kvist.resources.filter_use import exact
+
+            assert isinstance(found.item, Nic), "a card is one"
+            wish = exact(found.item, wish)
         if settings.network is not None:
             wish = Nics(self.vm.host, model="", problems=problems, where="--network").plugged(settings)
         if problems:

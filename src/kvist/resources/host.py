@@ -13,6 +13,7 @@ from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
+    from kvist.resources.filter import Filters
     from kvist.resources.history import History
     from kvist.resources.image import Images
     from kvist.resources.machines import Machines
@@ -103,10 +104,15 @@ class Host:
 
     def _identify(self, thing: str) -> str:
         kind, _, name = thing.partition(" ")
-        if kind not in ("vm", "network"):
+        looks: dict[str, Callable[[str], str]] = {
+            "vm": lambda name: self.connection.domains.uuid(name),
+            "network": lambda name: self.connection.networks.uuid(name),
+            "filter": lambda name: self.connection.nwfilters.uuid(name),
+        }
+        if kind not in looks:
             return ""
         try:
-            return (self.connection.networks if kind == "network" else self.connection.domains).uuid(name)
+            return looks[kind](name)
         except NotFound:
             return ""
 
@@ -140,6 +146,13 @@ class Host:
         from kvist.resources.network import Networks
 
         return Networks(self)
+
+    @cached_property
+    def filters(self) -> Filters:
+        """Network filters of the host."""
+        from kvist.resources.filter import Filters
+
+        return Filters(self)
 
     @cached_property
     def images(self) -> Images:

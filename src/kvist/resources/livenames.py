@@ -12,7 +12,7 @@ WITHIN = 1.5
 
 
 def live_names(kind: str, where: str | None) -> list[str]:
-    """Give the names of one kind (`vm`, `image`, `network`, `pool`, `sandbox`, `host`), sorted; none without a host."""
+    """Give the names of one kind (`vm`, `image`, `network`, `filter`, `pool` ...), sorted; none without a host."""
     try:
         return sorted(_names(kind, where))
     except KvistError:
@@ -35,6 +35,8 @@ def _names(kind: str, where: str | None) -> Iterable[str]:
             return connection.domains.names()
         case "network":
             return [net.name for net in connection.networks.all()]
+        case "filter":
+            return connection.nwfilters.names()
         case "pool":
             return [pool.name for pool in connection.pools.all()]
         case "image":

@@ -33,6 +33,10 @@ class Nics:
         if not wishes:
             return (self._one(Nic(type="user") if self.host.place.session else Nic(network=DEFAULT_NETWORK)),)
         nics = tuple(self._one(wish) for wish in wishes if not nothing(wish))
+        if any(nic.filter is not None for nic in nics):
+            from kvist.resources.filter_use import unknown
+
+            self.problems += unknown(self.host, nics, self.where)
         addresses = [str(nic.mac) for nic in nics]
         for twice in sorted({each for each in addresses if addresses.count(each) > 1}):
             self._wrong(f"two cards are to have the address {twice}")

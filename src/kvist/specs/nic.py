@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvist.specs.nwfilter_values import VARIABLE_NAME, VARIABLE_VALUE
 from kvist.values import Mac, PciAddress, Size
 from kvist.xml.codec import (
     ADDRESS,
@@ -31,8 +32,10 @@ class FilterParameter(Spec):
     PAGE = "https://libvirt.org/formatnwfilter.html#usage-of-variables-in-filters"
     VALUE = "value"
 
-    name: str | None = attr("@name", applies=LIVE, doc="Variable of the filter, such as IP.", default=None)
-    value: str | None = attr("@value", applies=LIVE, doc="Its value for this card.", default=None)
+    name: str | None = attr(
+        "@name", VARIABLE_NAME, applies=LIVE, doc="Variable of the filter, such as IP.", default=None
+    )
+    value: str | None = attr("@value", VARIABLE_VALUE, applies=LIVE, doc="Its value for this card.", default=None)
 
 
 class Nic(Spec):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kvist.virt.events import Events
     from kvist.virt.figures import Counters
     from kvist.virt.networks import Networks
+    from kvist.virt.nwfilters import Nwfilters
     from kvist.virt.saved import Saved
     from kvist.virt.snapshots import Snapshots
     from kvist.virt.storage import Pools
@@ -157,6 +158,12 @@ class Connection:
         from kvist.virt.networks import Networks
 
         return Networks(self.handle)
+
+    @cached_property
+    def nwfilters(self) -> Nwfilters:
+        from kvist.virt.nwfilters import Nwfilters
+
+        return Nwfilters(self.handle)
 
     @cached_property
     def events(self) -> Events:

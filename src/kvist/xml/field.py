@@ -16,6 +16,7 @@ from kvist.xml.bounded import Ceiling, Level
 from kvist.xml.codec import BOOL, PCI, STR, Codec
 from kvist.xml.kinds import Applies, Aside, Common, Field, Flag, One, PciPlace, Scalar, SizeText
 from kvist.xml.lists import Items, Many, listed
+from kvist.xml.pairs import Pair
 
 if TYPE_CHECKING:
     from kvist.xml.spec import Spec
@@ -37,6 +38,7 @@ __all__ = [
     "level",
     "many",
     "one",
+    "pair",
     "pci",
     "size",
     "text",
@@ -72,6 +74,11 @@ def flag(path: str, *, default: None, **rest: Unpack[Common]) -> bool | None:
 def size(path: str, unit: str = "KiB", *, default: None, **rest: Unpack[Common]) -> Size | None:
     """Bind a size to an element with a unit; a document without one means `unit`."""
     return cast("Size | None", SizeText(path, unit, **rest))
+
+
+def pair(path: str, second: str, sign: str, codec: Codec[str], *, default: None, **rest: Unpack[Common]) -> str | None:
+    """Bind a setting to two attributes of one element: `@srcipaddr` and `srcipmask`, with a sign between them."""
+    return cast("str | None", Pair(path, second, sign, codec, **rest))
 
 
 def pci(path: str, *, default: None, **rest: Unpack[Common]) -> PciAddress | None:

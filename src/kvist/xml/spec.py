@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from kvist.errors import Corrupt, Invalid, Problem
-from kvist.xml.field import aside, attr, ceiling, flag, items, level, many, one, pci, size, text
+from kvist.xml.field import aside, attr, ceiling, flag, items, level, many, one, pair, pci, size, text
 from kvist.xml.kinds import UNSET, Field, One
 from kvist.xml.lists import Many
 from kvist.xml.path import Tree, drop
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @dataclass_transform(
     kw_only_default=True,
     frozen_default=True,
-    field_specifiers=(aside, attr, ceiling, flag, items, level, many, one, pci, size, text),
+    field_specifiers=(aside, attr, ceiling, flag, items, level, many, one, pair, pci, size, text),
 )
 class Spec:
     """What somebody wants of an object, or what a document says about it.
