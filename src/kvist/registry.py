@@ -20,6 +20,7 @@ class Subject(Enum):
     VMS = "vms"
     IMAGES = "images"
     NETWORKS = "networks"
+    BRIDGES = "bridges"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"
@@ -241,6 +242,31 @@ NOUNS: dict[str, Noun] = {
             (
                 Verb("ls", "List the networks.", Subject.NETWORKS, "network:Networks.ls", empty="there is no network"),
                 Verb("start", "Start a network, now and with the host.", Subject.NETWORKS, "network:Networks.start"),
+            ),
+        ),
+        Noun(
+            "bridge",
+            "Bridges of the host.",
+            (
+                Verb("ls", "List the bridges.", Subject.BRIDGES, "bridge:Bridges.ls", empty="there is no bridge"),
+                Verb("show", "Show all that is known about a bridge.", Subject.BRIDGES, "bridge:Bridges.show"),
+                Verb(
+                    "create",
+                    "Make a bridge, of the host's uplink too.",
+                    Subject.BRIDGES,
+                    "bridge:Bridges.create",
+                    then="kvist bridge show {name}",
+                ),
+                Verb("set", "Change a bridge.", Subject.BRIDGES, "bridge:Bridges.set"),
+                Verb("add-port", "Plug an interface of the host in.", Subject.BRIDGES, "bridge:Bridges.add_port"),
+                Verb("remove-port", "Unplug an interface.", Subject.BRIDGES, "bridge:Bridges.remove_port"),
+                Verb(
+                    "delete",
+                    "Remove a bridge; its address goes back to its port.",
+                    Subject.BRIDGES,
+                    "bridge:Bridges.delete",
+                    asks="delete the bridge?",
+                ),
             ),
         ),
         Noun(

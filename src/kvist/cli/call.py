@@ -96,6 +96,8 @@ class _Call:
                 owner = host.images
             case Subject.NETWORKS:
                 owner = host.networks
+            case Subject.BRIDGES:
+                owner = host.bridges
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:
