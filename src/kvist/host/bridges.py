@@ -7,6 +7,8 @@ from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kvist.host.openvswitch import Switch, switches
+
 if TYPE_CHECKING:
     from kvist.host.guard import Words
     from kvist.host.hand import Hand
@@ -49,14 +51,6 @@ class Path(NamedTuple):
     before: Words
     """What stands before the name of the interface."""
     after: Words
-
-
-class Switch(NamedTuple):
-    """A bridge of Open vSwitch, as its database has it."""
-
-    ports: tuple[str, ...]
-    stp: bool
-    datapath: str
 
 
 class Wiring:
@@ -201,45 +195,6 @@ def neighbours(hand: Hand, dev: str) -> list[str]:
     """List the neighbours that have answered on an interface within the last half minute or so."""
     told = hand.run(["ip", "-json", "neigh", "show", "dev", dev, "nud", "reachable"]).text
     return [str(one["dst"]) for one in json.loads(told or "[]") if one.get("dst")]
-
-
-def switches(hand: Hand) -> dict[str, Switch]:
-    """Read the bridges of Open vSwitch in one call; none where it does not run."""
-    if "db.sock" not in hand.names("/run/openvswitch"):
-        return {}
-    listed = ("--", "--columns=name,ports,stp_enable,datapath_type", "list", "Bridge")
-    told = hand.run(
-        [
-            "ovs-vsctl",
-            "--timeout=10",
-            "--format=json",
-            "--data=json",
-            *listed,
-            "--",
-            "--columns=_uuid,name",
-            "list",
-            "Port",
-        ]
-    ).text
-    bridges, ports = (_rows(json.loads(line)) for line in told.splitlines() if line.strip())
-    names = {str(one["_uuid"][1]): str(one["name"]) for one in ports}
-    return {
-        str(one["name"]): Switch(
-            tuple(names[uuid] for uuid in _uuids(one["ports"]) if uuid in names),
-            bool(one["stp_enable"]),
-            str(one["datapath_type"]),
-        )
-        for one in bridges
-    }
-
-
-def _rows(table: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(zip(table["headings"], row, strict=True)) for row in table["data"]]
-
-
-def _uuids(value: list[Any]) -> list[str]:
-    # One is written ["uuid", X], several ["set", [["uuid", X], ...]]. Source: ovsdb, RFC 7047, 5.1.
-    return [value[1]] if value[0] == "uuid" else [each[1] for each in value[1]]
 
 
 def _address(told: dict[str, Any]) -> Address:

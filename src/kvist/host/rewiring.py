@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from kvist.host.bridges import OVS, Address, Path
 from kvist.host.guard import Words
-
-VSCTL = ("ovs-vsctl", "--timeout=10")
+from kvist.host.openvswitch import VSCTL
 
 
 class Form(NamedTuple):

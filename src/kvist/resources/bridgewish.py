@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import Invalid, Problem
 from kvist.host.bridges import GUESTS, Wiring
+from kvist.host.openvswitch import runs
 from kvist.values import Cidr
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Look:
 
     def _open_vswitch(self) -> None:
         wish = self.wish
-        if wish.ovs and "db.sock" not in self.host.hand.names("/run/openvswitch"):
+        if wish.ovs and not runs(self.host.hand):
             self._wrong("--ovs", "Open vSwitch does not run on the host", "apt install openvswitch-switch on the host")
         if wish.datapath and not wish.ovs:
             self._wrong("--datapath", "only a bridge of Open vSwitch has one", f"kvist bridge create {wish.name} --ovs")

@@ -382,8 +382,12 @@ class Bridging:
             new_dev=after if before.dev else "",
             within=float(self.within),
             shown=tuple(shown),
-            when="now" if files or not forward else NOW_ONLY,
+            when="now" if texts or self._kind() == OVS else NOW_ONLY,
         )
+
+    def _kind(self) -> str:
+        bridge = self.wiring.bridges.get(self.wish.name)
+        return bridge.kind if bridge else OVS if self.wish.ovs else LINUX
 
     def _peer(self, before: Moved) -> tuple[str, ...]:
         """Name who sits at the other end of the ssh connection, where that is a neighbour on the same network."""

@@ -12,6 +12,7 @@ from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.naming import Found, Part, listed, matching, pick
 from kvist.resources.nic import Nics, bare
 from kvist.resources.restarting import RESTART_NOW
+from kvist.resources.tagging import by_open_vswitch
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
 from kvist.xml.diff import diff
@@ -87,11 +88,11 @@ class Cards(Part):
         if not dict(settings.items()):
             raise Invalid("say what is to be otherwise", hint=f"kvist nic set {self.name} {found.label} --link down")
         wish, problems = settings, list[Problem]()
-        if settings.network is not None:
-            wish = Nics(self.vm.host, model="", problems=problems, where="--network").plugged(settings)
+        if settings.network is not None or settings.bridge is not None:
+            wish = Nics(self.vm.host, model="", problems=problems, where="--network").moved(settings, found.item)
         if problems:
             raise Invalid(problems)
-        yield from self.alter(found.wish(wish), restart=restart_now)
+        yield from by_open_vswitch(self, found, wish, restart=restart_now)
 
     @operation
     def remove(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvist.errors import Problem
 from kvist.specs.nic import Nic
 from kvist.values import Mac
+from kvist.xml.document import Document
 
 if TYPE_CHECKING:
     from kvist.resources.host import Host
+    from kvist.xml.spec import Spec
 
 DEFAULT_NETWORK = "default"
 """The network that libvirt's own packages bring along."""
 
 
+OVS = "openvswitch"
 USER_MODE = "user"
 """The word for a card that needs no network of the host's: QEMU speaks for the guest, which is reached by forwards."""
 
@@ -42,12 +46,25 @@ class Nics:
         wish = self.plugged(wish)
         if wish.variant() is None:
             self._wrong("say what it is plugged into: a network, bridge=NAME or dev=INTERFACE")
+        if wish.virtualport == OVS and wish.interface_id is None:
+            from uuid import uuid4
+
+            # libvirt would draw one for the running guest, and another for its next boot.
+            wish = wish.replace(interface_id=str(uuid4()))
         # Drawn now and not by libvirt: the seed of cloud-init names its cards by their addresses.
         return wish.replace(mac=wish.mac or str(Mac.random()), model=wish.model or self.model)
 
     def plugged(self, wish: Nic) -> Nic:
         """Give the card with what it is plugged into: a name that is no network may be a bridge."""
-        return wish if wish.network is None else self._plugged(wish, wish.network)
+        wish = wish if wish.network is None else self._plugged(wish, wish.network)
+        return wish.replace(virtualport=OVS) if "virtualport" not in wish and self._by_open_vswitch(wish) else wish
+
+    def moved(self, wish: Nic, card: Spec) -> Nic:
+        """Give what is otherwise of a card that is plugged into something else, with the kind of switch behind it."""
+        wish = self.plugged(wish)
+        if "virtualport" not in wish and card.get("virtualport") == OVS:
+            return wish.replace(virtualport=None, interface_id=None)
+        return wish
 
     def _plugged(self, wish: Nic, name: str) -> Nic:
         known = self._networks.get(name)
@@ -67,7 +84,29 @@ class Nics:
     def _is_bridge(self, name: str) -> bool:
         place = self.host.place
         root = place.sandbox.root if place.sandbox else Path("/")
-        return (place.local or place.sandbox is not None) and (root / "sys/class/net" / name / "bridge").is_dir()
+        if (place.local or place.sandbox is not None) and (root / "sys/class/net" / name / "bridge").is_dir():
+            return True
+        return name in self._switches
+
+    def _by_open_vswitch(self, wish: Nic) -> bool:
+        """Tell whether it is plugged into Open vSwitch, by a network that does not say so itself or by a bridge."""
+        if wish.bridge is not None:
+            return wish.bridge in self._switches
+        known = self._networks.get(wish.network or "")
+        if known is None or known.bridge not in self._switches:
+            return False
+        document = Document.parse(self.host.connection.networks.xml(known.name))
+        return document.root.find("virtualport") is None
+
+    @cached_property
+    def _switches(self) -> Collection[str]:
+        """The bridges of Open vSwitch, where its files can be seen without a journey."""
+        place = self.host.place
+        if not (place.local or place.sandbox is not None):
+            return ()
+        from kvist.host.openvswitch import switches
+
+        return switches(self.host.hand)
 
     def _wrong(self, what: str, *, hint: str = "") -> None:
         self.problems.append(Problem(self.where, what, hint))
