@@ -52,6 +52,14 @@ class Path(NamedTuple):
     """What stands before the name of the interface."""
     after: Words
 
+    @property
+    def without_source(self) -> Path:
+        """The same for an interface with another address, which the kernel then takes."""
+        if "src" not in self.after:
+            return self
+        at = self.after.index("src")
+        return self._replace(after=(*self.after[:at], *self.after[at + 2 :]))
+
 
 class Wiring:
     """The interfaces and bridges of a host at one moment."""

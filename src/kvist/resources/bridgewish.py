@@ -53,8 +53,7 @@ class Look:
         wish = self.wish
         self._name()
         self._open_vswitch()
-        self._ports(wish.name)
-        holders = [port for port in wish.ports if port in self.wiring and self.wiring.addresses(port)]
+        holders = self._ports(wish.name)
         if len(holders) > 1:
             self._wrong("--port", f"{' and '.join(holders)} have addresses, and only one of them can hand its own over")
         self._addresses(holders[:1])
@@ -74,9 +73,8 @@ class Look:
 
     def ports(self, bridge: str) -> None:
         """Raise Invalid with all that keeps interfaces from being ports of a bridge."""
-        self._ports(bridge)
+        holders = self._ports(bridge)
         have = self.wiring.addresses(bridge)
-        holders = [port for port in self.wish.ports if port in self.wiring and self.wiring.addresses(port)]
         if holders and (have or len(holders) > 1):
             whose = f'bridge "{bridge}" has an address itself' if have else "only one can hand its own over"
             self._wrong("INTERFACE", f"{' and '.join(holders)} has an address, and {whose}")
@@ -112,10 +110,15 @@ class Look:
         if wish.datapath and not wish.ovs:
             self._wrong("--datapath", "only a bridge of Open vSwitch has one", f"kvist bridge create {wish.name} --ovs")
 
-    def _ports(self, bridge: str) -> None:
+    def _ports(self, bridge: str) -> list[str]:
+        """Look at the ports; gives those that have addresses."""
+        fit = []
         for port in dict.fromkeys(self.wish.ports):
             if what := self._unfit(port, bridge):
                 self._wrong("--port", *what)
+            else:
+                fit.append(port)
+        return [port for port in fit if self.wiring.addresses(port)]
 
     def _unfit(self, port: str, bridge: str) -> Iterable[str]:
         wiring = self.wiring

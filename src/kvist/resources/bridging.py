@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvist.errors import Conflict, NotFound
+from kvist.errors import Conflict, Invalid, NotFound
 from kvist.host.bridges import LINUX, OVS, Address, Path, Wiring, gateways, near, paths
 from kvist.host.guard import Words
 from kvist.host.netconf.manager import File, Kept, Manager, keeper, owner, recorded
@@ -96,24 +96,24 @@ class Bridging:
         backward: list[Words] = []
         shown: list[tuple[str, Any, Any]] = []
         for key, command in (("stp", stp), ("vlan_aware", vlan_aware), ("mtu", mtu)):
-            have, want = getattr(bridge, key), getattr(wish, key)
-            if want is not None and want != have:
+            was, want = getattr(bridge, key), getattr(wish, key)
+            if want is not None and want != was:
                 forward += command(form, want)
-                backward += command(form, have)
-                shown.append((key, have, want))
+                backward += command(form, was)
+                shown.append((key, was, want))
         have = self._moved(bridge.name)
         before = Moved("", [], [])
         if (wish.address and wish.address not in bridge.addresses) or wish.gateway not in ("", *gateways(have.paths)):
             before = have
-            new = [self._typed()] if wish.address else have.addresses
+            new, ways = self._new_addresses(have)
             away = have.addresses if wish.address else []
-            forward += [*take(bridge.name, away), *give(bridge.name, new, []), *self._gateway(bridge.name)]
+            forward += [*take(bridge.name, away), *give(bridge.name, new, ways), *self._gateway(bridge.name)]
             backward += [*take(bridge.name, new if wish.address else []), *give(bridge.name, *have[1:])]
             shown += [("address", have.shown, Moved("", new, []).shown)] if wish.address else []
             shown += [("gateway", ", ".join(gateways(have.paths)) or None, wish.gateway)] if wish.gateway else []
         manager = keeper(self.hand, bridge.name)
         known = recorded(self.hand, manager, bridge.name) if manager else None
-        kept = self._changed(known, bool(before.dev)) if known else None
+        kept = self._changed(known, have, bool(before.dev)) if known else None
         if kept is not None and known is not None and kept.dns != known.dns:
             shown.append(("dns", ", ".join(known.dns) or None, ", ".join(kept.dns)))
         if shown:
@@ -284,7 +284,21 @@ class Bridging:
     def _new_addresses(self, uplink: Moved) -> tuple[list[Address], list[Path]]:
         if not self.wish.address or (self.wish.address == DHCP and uplink.addresses):
             return uplink.addresses, uplink.paths
-        return ([] if self.wish.address == DHCP else [self._typed()]), []
+        if self.wish.address == DHCP:
+            return [], []
+        return [self._typed()], [] if self.wish.gateway else self._ways(uplink)
+
+    def _ways(self, uplink: Moved) -> list[Path]:
+        """Give the default routes that a new address can use too. Raises Invalid when it cannot reach the gateway."""
+        typed = self._typed()
+        ours = [path for path in uplink.paths if path.to == "default" and (":" in path.via) == (":" in typed.cidr)]
+        if lost := [path.via for path in ours if path.via and not near([typed], path.via)]:
+            raise Invalid(
+                f"the host's gateway {lost[0]} is not on the network of {typed.cidr}; name the new one",
+                hint="--gateway ADDRESS",
+                path="--address",
+            )
+        return [path.without_source for path in ours]
 
     def _gateway(self, dev: str) -> list[Words]:
         return [default_route(self.wish.gateway, dev)] if self.wish.gateway else []
@@ -316,12 +330,17 @@ class Bridging:
             vlan_aware=form.vlan_aware,
             dhcp=dynamic or wish.address == DHCP,
             addresses=() if dynamic or wish.address == DHCP else tuple(a.cidr for a in self._new_addresses(uplink)[0]),
-            gateways=(wish.gateway,) if wish.gateway else () if dynamic or wish.address else gateways(uplink.paths),
+            gateways=self._kept_gateways(uplink, dynamic=dynamic),
             dns=wish.dns,
             carry=carry,
         )
 
-    def _changed(self, known: Kept, readdressed: bool) -> Kept:
+    def _kept_gateways(self, uplink: Moved, *, dynamic: bool) -> tuple[str, ...]:
+        if self.wish.gateway:
+            return (self.wish.gateway,)
+        return () if dynamic or self.wish.address == DHCP else gateways(self._new_addresses(uplink)[1])
+
+    def _changed(self, known: Kept, have: Moved, readdressed: bool) -> Kept:
         """Give what is kept of a bridge once the wish is fulfilled."""
         wish = self.wish
         kept = known._replace(
@@ -334,7 +353,7 @@ class Bridging:
             return kept
         # From here on its address is its own, and not what is known of a port.
         addresses = (wish.address,) if wish.address else known.addresses
-        ways = (wish.gateway,) if wish.gateway else () if wish.address else known.gateways
+        ways = (wish.gateway,) if wish.gateway else gateways(self._new_addresses(have)[1]) or known.gateways
         return kept._replace(carry="", dhcp=known.dhcp and not wish.address, addresses=addresses, gateways=ways)
 
     def _address_shown(self, uplink: Moved, new: list[Address]) -> list[tuple[str, Any, Any]]:

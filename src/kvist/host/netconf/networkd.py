@@ -97,18 +97,18 @@ class Networkd:
             for file in hand.names(room)
             if file.endswith(".network") and not file.startswith(FIRST)
         }
-        mac = (hand.read(f"/sys/class/net/{name}/address") or "").strip() if name else ""
         for file in sorted(found):
             sections = parse(hand.read(found[file]) or "")
-            if any(section.name == "Match" and _fits(section, name, mac) for section in sections):
+            if any(section.name == "Match" and _fits(section, hand, name) for section in sections):
                 return sections
         return []
 
 
-def _fits(match: Section, name: str, mac: str) -> bool:
-    names = [pattern for value in match.all("Name") for pattern in value.split()]
+def _fits(match: Section, hand: Hand, name: str) -> bool:
+    if any(fnmatch(name, pattern) for value in match.all("Name") for pattern in value.split()):
+        return True
     macs = [each.lower() for value in match.all("MACAddress") for each in value.split()]
-    return any(fnmatch(name, pattern) for pattern in names) or (bool(mac) and mac in macs)
+    return bool(macs) and (hand.read(f"/sys/class/net/{name}/address") or "").strip() in macs
 
 
 def _yes(on: bool) -> str:
