@@ -334,7 +334,8 @@ def test_a_guest_on_the_bridge_is_reached_from_outside_and_keeps_the_bridge(
     line: Kvist, hand: Hand, far: Outside, same: State, leases: None, guest: str
 ) -> None:
     line("bridge", "create", "br0", "--port", far.uplink)
-    line("nic", "add", guest, "br0", "--mac", CARD)
+    told = line("nic", "add", guest, "br0", "--mac", CARD).err.decode()
+    assert f'card {CARD} is "eth0" in the guest, with {LEASED}' in told
     comes(far, LEASED)
     assert line.json("bridge", "show", "br0")["used_by"] == [f"vm {guest}"]
     assert f"is in use: vm {guest}" in line.refused("bridge", "delete", "br0", code=1)
@@ -372,7 +373,7 @@ def test_an_open_vswitch_bridge_takes_the_uplink_and_a_guest_changes_its_vlan_wh
     assert line.json(*words)["changed"] is False
     assert default_by(hand, "sw0") == [(far.address, 77)]
     assert reached(far, far.here)
-    assert line.json("nic", "add", guest, "sw0", "--mac", CARD)["changed"] is True
+    assert line.json("nic", "add", guest, "sw0", "--mac", CARD, "--no-up")["changed"] is True
     assert line.json("nic", "add", guest, "sw0", "--mac", CARD)["changed"] is False
     # A switch in user space passes on what the kernel calls checked and is not: DHCP's packets would be dropped.
     line("exec", guest, "--", "ip", "addr", "add", f"{LEASED}/24", "dev", "eth0")
