@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kvist.errors import Conflict, Invalid
+from kvist.errors import Conflict, Invalid, Refused
 from kvist.host.bridges import Wiring, paths
 from kvist.host.guard import listed
 from kvist.host.hand import Hand
@@ -81,7 +81,10 @@ def host(hand: Hand) -> Any:
     connection = SimpleNamespace(
         networks=SimpleNamespace(all=lambda: networks), domains=SimpleNamespace(documents=list)
     )
-    return SimpleNamespace(hand=hand, connection=connection, place=SimpleNamespace(sandbox=None))
+    told: list[str] = []
+    site = SimpleNamespace(report=lambda sentence, _share: told.append(sentence))
+    place = SimpleNamespace(sandbox=None)
+    return SimpleNamespace(hand=hand, connection=connection, place=place, site=site, told=told)
 
 
 def made(hand: Hand, wish: Wish) -> Rewire:
@@ -125,12 +128,40 @@ def test_addresses_and_routes_move_with_all_that_is_particular_to_them(hand: Han
 
 def test_taking_it_back_is_a_guarded_change_too(hand: Hand) -> None:
     step = made(hand, Wish("br0", ("eth0",)))
-    (back,) = step.inverse(SimpleNamespace())  # type: ignore[arg-type]
+    (back,) = step.inverse(host(hand))
     assert isinstance(back, Rewire)
     assert (back.forward, back.backward, back.dev, back.new_dev) == (step.backward, step.forward, "br0", "eth0")
-    (again,) = back.inverse(SimpleNamespace())  # type: ignore[arg-type]
+    (again,) = back.inverse(host(hand))
     assert isinstance(again, Rewire)
     assert (again.forward, again.gateways, again.files) == (step.forward, step.gateways, step.files)
+
+
+def test_a_bridge_that_somebody_uses_by_now_is_not_taken_back(hand: Hand) -> None:
+    step = made(hand, Wish("br0", ("eth0",)))
+    site = host(hand)
+    site.connection.networks.all().append(SimpleNamespace(name="office", bridge="br0"))
+    with pytest.raises(Refused, match='bridge "br0" is in use: network office'):
+        step.inverse(site)
+
+
+def test_a_lease_that_nobody_renews_is_told_of(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LINKS[1]["addr_info"][0], "dynamic", True)
+    site = host(hand)
+    list(Bridging(site, Wish("br0", ("eth0",)), 30).create())
+    assert site.told == ["192.168.1.2/24 is a lease, and nobody known here renews it on the bridge"]
+
+
+def test_what_is_kept_of_a_bridge_that_is_gone_can_be_deleted(hand: Hand) -> None:
+    hand.write("/etc/netplan/01.yaml", "network: {ethernets: {eth0: {dhcp4: true}}}\n")
+    wish = Wish("br0", ("eth0",), vlan_aware=True)
+    step = made(hand, wish)
+    assert step.shown[-1] == ("kept by", None, "netplan, without vlan_aware")
+    assert list(Bridging(host(hand), wish, 30).delete()) == []
+    (path, _, text, _) = step.files[0]
+    hand.write(path, text)
+    (forgotten,) = Bridging(host(hand), wish, 30).delete()
+    assert isinstance(forgotten, Rewire)
+    assert (forgotten.files, forgotten.forward) == (((path, text, "", 0o600),), ())
 
 
 def test_a_step_comes_back_from_its_record(hand: Hand) -> None:

@@ -11,15 +11,17 @@ from kvist.engine.step import Step
 from kvist.errors import NotFound
 from kvist.host.bridges import Wiring, paths
 from kvist.host.netconf.manager import keeper
+from kvist.resources.bridgeusers import users
 from kvist.resources.bridgewish import Wish
-from kvist.resources.bridging import Bridging, users
+from kvist.resources.bridging import Bridging
 from kvist.values import Duration
 
 if TYPE_CHECKING:
     from kvist.engine.step import Site
     from kvist.resources.host import Host
 
-NAME = Ask("name of the bridge", metavar="NAME")
+NEW = Ask("name of the bridge", metavar="NAME")
+NAME = Ask("name of the bridge", metavar="NAME", complete="bridge")
 PORT = Ask("interface of the host that becomes its port; its address moves to the bridge", metavar="INTERFACE")
 PORTS = Ask("interfaces of the host", metavar="INTERFACE")
 ADDRESS = Ask("address of the host on it: 192.168.1.2/24, or dhcp", metavar="ADDRESS")
@@ -83,7 +85,7 @@ class Bridges:
         Example: kvist bridge ls
         """
         wiring = Wiring(self.host.hand)
-        used = users(self.host)
+        used = users(self.host.connection)
         return [
             Row(
                 each.name,
@@ -118,7 +120,7 @@ class Bridges:
             guests=wiring.taps(name),
             addresses=bridge.addresses,
             routes=tuple(f"{path.to} via {path.via}" if path.via else path.to for path in paths(self.host.hand, name)),
-            used_by=tuple(users(self.host).get(name, ())),
+            used_by=tuple(users(self.host.connection).get(name, ())),
             kept_by=by,
             files=files,
         )
@@ -126,7 +128,7 @@ class Bridges:
     @operation
     def create(
         self,
-        name: Annotated[str, NAME],
+        name: Annotated[str, NEW],
         *,
         port: Annotated[tuple[str, ...], PORT] = (),
         address: Annotated[str, ADDRESS] = "",

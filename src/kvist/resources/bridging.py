@@ -10,6 +10,7 @@ from kvist.host.bridges import LINUX, OVS, Address, Path, Wiring, gateways, near
 from kvist.host.guard import Words
 from kvist.host.netconf.manager import File, Kept, Manager, keeper, owner, recorded
 from kvist.host.rewiring import Form, attach, default_route, detach, give, make, mtu, stp, take, unmake, vlan_aware
+from kvist.resources.bridgeusers import users
 from kvist.resources.bridgewish import DHCP, Look, Wish
 from kvist.resources.steps.rewiring import Rewire
 
@@ -51,6 +52,8 @@ class Bridging:
         manager = None if wish.ovs else owner(self.hand, wish.ports[0] if wish.ports else "")
         self.look.new(manager)
         uplink = self._uplink()
+        if manager is None and uplink.dev and wiring.dynamic(uplink.dev):
+            self.host.site.report(f"{uplink.shown} is a lease, and nobody known here renews it on the bridge", 1.0)
         form = Form(
             wish.name,
             OVS if wish.ovs else LINUX,
@@ -193,9 +196,10 @@ class Bridging:
         if name not in self.wiring.bridges:
             if name in self.wiring:
                 raise Conflict(f'"{name}" is no bridge', hint="kvist bridge ls")
+            yield from self._forget()
             return
         bridge = self._known()
-        if used := users(self.host).get(name):
+        if used := users(self.host.connection).get(name):
             raise Conflict(f'bridge "{name}" is in use: {", ".join(used)}', hint=f"kvist bridge show {name}")
         if taps := self.wiring.taps(name):
             raise Conflict(f'bridge "{name}" is in use: {", ".join(taps)}', hint=f"kvist bridge show {name}")
@@ -237,6 +241,22 @@ class Bridging:
                 *([("kept by", manager.name, None)] if manager else ()),
             ],
         )
+
+    def _forget(self) -> Iterator[Step]:
+        """Take a bridge that is not there out of the files by which it would come at the next boot."""
+        name = self.wish.name
+        if manager := keeper(self.hand, name):
+            yield self._step(
+                f'forget bridge "{name}"',
+                forward=[],
+                backward=[],
+                files=manager.remove(self.hand, name),
+                manager=None,
+                kept=None,
+                before=Moved("", [], []),
+                after="",
+                shown=[("kept by", manager.name, None)],
+            )
 
     def _must_be_alike(self) -> None:
         """Raise Conflict where the bridge that is there is another than the wished one."""
@@ -363,7 +383,8 @@ class Bridging:
 
     def _keeper_shown(self, manager: Manager | None, kept: Kept, *, ovs: bool) -> tuple[str, Any, Any]:
         if manager is not None:
-            return ("kept by", None, manager.name)
+            lacks = [key for key in manager.lacks if getattr(kept, key)]
+            return ("kept by", None, manager.name + (f", without {', '.join(lacks)}" if lacks else ""))
         if ovs:
             return ("kept by", None, "Open vSwitch" + (", without its address" if kept.addresses else ""))
         return ("kept by", None, NOBODY)
@@ -414,20 +435,3 @@ class Bridging:
             return ()
         told = self.hand.run(["printenv", "SSH_CONNECTION"], check=False).text.split()
         return tuple(told[:1]) if told and near(before.addresses, told[0]) else ()
-
-
-def users(host: Host) -> dict[str, list[str]]:
-    """Name who uses each bridge: networks, and the VMs whose cards are plugged into it directly."""
-    from kvist.specs.vm import Vm
-    from kvist.xml.document import Document
-
-    found: dict[str, list[str]] = {}
-    for net in host.connection.networks.all():
-        if net.bridge:
-            found.setdefault(net.bridge, []).append(f"network {net.name}")
-    for name, text in host.connection.domains.documents():
-        for nic in Vm.read(Document.parse(text).root).nics:
-            bridge = nic.get("bridge")
-            if bridge and f"vm {name}" not in found.setdefault(bridge, []):
-                found[bridge].append(f"vm {name}")
-    return found

@@ -12,7 +12,7 @@ WITHIN = 1.5
 
 
 def live_names(kind: str, where: str | None) -> list[str]:
-    """Give the names of one kind (`vm`, `image`, `network`, `pool`, `sandbox`, `host`), sorted; none without a host."""
+    """Give the names of one kind, sorted; none without a host. The kinds are those of `Ask.complete`."""
     try:
         return sorted(_names(kind, where))
     except KvistError:
@@ -35,6 +35,10 @@ def _names(kind: str, where: str | None) -> Iterable[str]:
             return connection.domains.names()
         case "network":
             return [net.name for net in connection.networks.all()]
+        case "bridge":
+            from kvist.host.bridges import Wiring
+
+            return list(Wiring(place.hand()).bridges)
         case "pool":
             return [pool.name for pool in connection.pools.all()]
         case "image":

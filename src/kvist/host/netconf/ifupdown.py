@@ -36,6 +36,7 @@ class Ifupdown:
     """ifupdown."""
 
     name = "ifupdown"
+    lacks: tuple[str, ...] = ()
 
     def owns(self, hand: Hand, port: str) -> bool:
         if not {"ifup"} & {*hand.names("/usr/sbin"), *hand.names("/sbin")} or hand.read(MAIN) is None:
@@ -70,7 +71,11 @@ class Ifupdown:
 
     def reload(self, hand: Hand, kept: Kept) -> list[Words]:
         # Everything is up by now as ifup would bring it up; a lease is the one thing that needs a program that goes on.
-        return [("ifup", "--force", kept.name)] if kept.dhcp else []
+        if not kept.dhcp:
+            return []
+        # The client of the port would go on renewing its lease where it is not any more.
+        old: list[Words] = [("-", "dhclient", "-x", "-pf", f"/run/dhclient.{port}.pid", port) for port in kept.ports]
+        return [*old, ("ifup", "--force", kept.name)]
 
     def release(self, hand: Hand, kept: Kept) -> list[Words]:
         return [("-", "ifup", "--force", port) for port in kept.ports] if kept.dhcp else []

@@ -48,6 +48,8 @@ class Manager(Protocol):
     """One program that sets a host's network up at boot."""
 
     name: str
+    lacks: tuple[str, ...]
+    """What of `Kept` it cannot be told."""
 
     def owns(self, hand: Hand, port: str) -> bool:
         """Tell whether it sets up the network of this host, or this port of it where one is named."""

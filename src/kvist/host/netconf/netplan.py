@@ -45,6 +45,7 @@ class Netplan:
     """netplan."""
 
     name = "netplan"
+    lacks: tuple[str, ...] = ("vlan_aware",)
 
     def owns(self, hand: Hand, port: str) -> bool:
         return any(name.endswith(".yaml") for name in hand.names(ROOM))

@@ -27,6 +27,7 @@ class Networkd:
     """systemd-networkd."""
 
     name = "systemd-networkd"
+    lacks: tuple[str, ...] = ()
 
     def owns(self, hand: Hand, port: str) -> bool:
         # It keeps a file for each interface there while it runs.

@@ -28,6 +28,7 @@ class NetworkManager:
     """NetworkManager."""
 
     name = "NetworkManager"
+    lacks: tuple[str, ...] = ()
 
     def owns(self, hand: Hand, port: str) -> bool:
         # The directory is there while it runs.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kvist.engine.step import Change, Command, Site, Step
-from kvist.errors import CommandFailed, Conflict, TimedOut, Unsupported
+from kvist.errors import CommandFailed, Conflict, Refused, TimedOut, Unsupported
 from kvist.host.bridges import answers, neighbours
 from kvist.host.guard import Guard, Text
 from kvist.host.rewiring import spelled
@@ -121,6 +121,11 @@ class Rewire(Step):
             raise CommandFailed(trouble)
 
     def inverse(self, at: Site) -> Sequence[Step]:
+        from kvist.resources.bridgeusers import users
+
+        made = any(field == "bridge" and before is None for field, before, _ in self.shown)
+        if made and (used := users(at.connection).get(self.name)):
+            raise Refused(f'bridge "{self.name}" is in use: {", ".join(used)}', hint=f"kvist bridge show {self.name}")
         gateways, new_gateways = self.new_gateways, self.gateways
         return (
             replace(
