@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvist.errors import Problem
+from kvist.errors import CommandFailed, Problem
 from kvist.specs.nic import Nic
 from kvist.values import Mac
 from kvist.xml.document import Document
@@ -57,6 +57,10 @@ class Nics:
     def plugged(self, wish: Nic) -> Nic:
         """Give the card with what it is plugged into: a name that is no network may be a bridge."""
         wish = wish if wish.network is None else self._plugged(wish, wish.network)
+        self._must_be_there(wish)
+        if wish.queues == 1:
+            # Every card has that; libvirt does not keep it.
+            wish = wish.replace(queues=None)
         return wish.replace(virtualport=OVS) if "virtualport" not in wish and self._by_open_vswitch(wish) else wish
 
     def moved(self, wish: Nic, card: Spec) -> Nic:
@@ -81,12 +85,30 @@ class Nics:
             self._wrong(f'network "{name}" is not active', hint=f"kvist net start {name}")
         return wish
 
+    def _must_be_there(self, wish: Nic) -> None:
+        if self._interfaces is None:
+            return
+        if wish.bridge is not None and not self._is_bridge(wish.bridge):
+            there = ", ".join(sorted({*self._switches, *filter(self._is_bridge, self._interfaces)})) or "none"
+            self._wrong(
+                f'there is no bridge "{wish.bridge}"; there is {there}', hint=f"kvist bridge create {wish.bridge}"
+            )
+        # A device file is no interface: vDPA names one.
+        if wish.dev is not None and "/" not in wish.dev and wish.dev not in self._interfaces:
+            there = ", ".join(sorted(self._interfaces))
+            self._wrong(f'there is no interface "{wish.dev}"; there is {there}', hint="ip -brief link")
+
     def _is_bridge(self, name: str) -> bool:
+        return bool(self._interfaces and self._interfaces.get(name)) or name in self._switches
+
+    @cached_property
+    def _interfaces(self) -> dict[str, bool] | None:
+        """The interfaces of the host, and whether each is a bridge; None where its files cannot be seen from here."""
         place = self.host.place
-        root = place.sandbox.root if place.sandbox else Path("/")
-        if (place.local or place.sandbox is not None) and (root / "sys/class/net" / name / "bridge").is_dir():
-            return True
-        return name in self._switches
+        if not (place.local or place.sandbox is not None):
+            return None
+        listed = (place.sandbox.root if place.sandbox else Path("/")) / "sys/class/net"
+        return {one.name: (one / "bridge").is_dir() for one in listed.iterdir()}
 
     def _by_open_vswitch(self, wish: Nic) -> bool:
         """Tell whether it is plugged into Open vSwitch, by a network that does not say so itself or by a bridge."""
@@ -106,7 +128,11 @@ class Nics:
             return ()
         from kvist.host.openvswitch import switches
 
-        return switches(self.host.hand)
+        try:
+            return switches(self.host.hand)
+        except CommandFailed:
+            # Not everybody who may use libvirt may ask Open vSwitch; they say virtualport=openvswitch themselves.
+            return ()
 
     def _wrong(self, what: str, *, hint: str = "") -> None:
         self.problems.append(Problem(self.where, what, hint))
