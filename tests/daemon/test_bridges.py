@@ -183,6 +183,47 @@ def test_a_gateway_that_is_cut_off_during_the_change_has_it_put_back(
         far("ip", "link", "set", "eth0", "up")
 
 
+def test_a_gateway_that_drops_pings_is_known_by_its_mac_address(
+    line: Kvist, hand: Hand, far: Outside, same: State
+) -> None:
+    drop = "table ip deaf { chain input { type filter hook input priority 0; icmp type echo-request drop; }; }"
+    far("nft", "-f", "-", input=drop)
+    try:
+        assert not reached_by(hand, far.address)
+        line("bridge", "create", "br0", "--port", far.uplink, "--within", str(2 * GUARD))
+        assert default_by(hand, "br0") == [(far.address, 77)]
+        line("bridge", "delete", "br0", "--within", str(2 * GUARD))
+    finally:
+        far("nft", "delete", "table", "ip", "deaf")
+
+
+def reached_by(hand: Hand, address: str) -> bool:
+    return hand.run(["ping", "-n", "-c", "1", "-W", "1", address], check=False).code == 0
+
+
+def test_a_bridge_comes_by_its_address_by_dhcp_where_the_host_has_a_client(
+    line: Kvist, hand: Hand, far: Outside, same: State, leases: None
+) -> None:
+    client, script = "/usr/local/sbin/udhcpc", "/etc/udhcpc/default.script"
+    hand.run(["ln", "-s", "/bin/busybox", client])
+    bound = "ip address add $ip/$mask dev $interface && ip route add default via $router dev $interface"
+    hand.write(script, f'#!/bin/sh\n[ "$1" != bound ] || {{ {bound}; }}\n', mode=0o755)
+    # Busybox of Debian and of others look in different places.
+    hand.run(["mkdir", "-p", "/usr/share/udhcpc"])
+    hand.run(["ln", "-sf", script, "/usr/share/udhcpc/default.script"])
+    try:
+        line("bridge", "create", "br0", "--port", far.uplink, "--address", "dhcp")
+        found = next(one for one in links(hand) if one.name == "br0")
+        assert [str(each) for each in found.addresses if ":" not in each.address] == [f"{LEASED}/24"]
+        assert default_by(hand, "br0") == [(far.address, 0)]
+        assert line.json("bridge", "create", "br0", "--port", far.uplink, "--address", "dhcp")["changed"] is False
+        assert hand.run(["pgrep", "-x", "udhcpc"]).text.strip() == (hand.read("/run/kvist/dhcp-br0.pid") or "").strip()
+        line("undo")
+        assert hand.run(["pgrep", "-x", "udhcpc"], check=False).text == ""
+    finally:
+        hand.run(["rm", "-rf", client, "/etc/udhcpc", "/usr/share/udhcpc"])
+
+
 @pytest.mark.parametrize("moment", ["before the guard hears", "at the end"])
 def test_a_kvist_that_is_killed_is_no_harm(moment: str, line: Kvist, hand: Hand, far: Outside, same: State) -> None:
     words = ("bridge", "create", "br0", "--port", far.uplink, "--within", str(GUARD))

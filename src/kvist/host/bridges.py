@@ -190,13 +190,18 @@ def near(addresses: list[Address], peer: str) -> bool:
 
 
 def answers(hand: Hand, address: str, dev: str) -> bool:
-    """Ask a neighbour whether it is there: by ping, or by its MAC address, which no firewall of its keeps back."""
+    """Ask a neighbour whether it is there: by ping, or for its MAC address, which no firewall of its keeps back."""
     scoped = f"{address}%{dev}" if address.startswith("fe80:") else address
-    if hand.run(["ping", "-n", "-c", "1", "-W", str(PROBE), scoped], check=False, timeout=10).code == 0:
-        return True
-    told = hand.run(["ip", "-json", "neigh", "show", "to", address, "dev", dev], check=False).text
-    known = [one for one in json.loads(told or "[]") if one]
-    return any(one.get("lladdr") and {"REACHABLE"} & set(one.get("state", ())) for one in known)
+    for again in (False, True):
+        if again:
+            # What the kernel remembers of it says nothing, and it would wait for seconds before it asks anew.
+            hand.run(["ip", "neigh", "flush", "to", address, "dev", dev], check=False)
+        if hand.run(["ping", "-n", "-c", "1", "-W", str(PROBE), scoped], check=False, timeout=10).code == 0:
+            return True
+        told = hand.run(["ip", "-json", "neigh", "show", "to", address, "dev", dev], check=False).text
+        if any("REACHABLE" in one.get("state", ()) for one in json.loads(told or "[]") if one):
+            return True
+    return False
 
 
 def neighbours(hand: Hand, dev: str) -> list[str]:

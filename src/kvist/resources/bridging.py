@@ -42,6 +42,8 @@ class Bridging:
         self.hand = host.hand
         self.wiring = Wiring(self.hand)
         self.look = Look(host, self.wiring, wish)
+        self._leased = False
+        """A DHCP client that kvist starts gives it its address."""
 
     def create(self) -> Iterator[Step]:
         """Make the bridge; nothing when it is there as wished."""
@@ -50,6 +52,7 @@ class Bridging:
             self._must_be_alike()
             return
         manager = None if wish.ovs else owner(self.hand, wish.ports[0] if wish.ports else "")
+        self._leased = wish.address == DHCP and manager is None
         self.look.new(manager)
         uplink = self._uplink()
         if manager is None and uplink.dev and wiring.dynamic(uplink.dev):
@@ -69,7 +72,7 @@ class Bridging:
         forward += [*take(uplink.dev, uplink.addresses), *give(wish.name, new, routes), *self._gateway(wish.name)]
         backward = [words for port, size in ports.items() for words in detach(form, port, size if wish.mtu else 0)]
         backward += [*unmake(form), *give(uplink.dev, uplink.addresses, uplink.paths)]
-        start, end = self._client(manager)
+        start, end = self._client()
         kept = self._kept(form, uplink, manager)
         yield self._step(
             f'make bridge "{wish.name}"' + (f" of {', '.join(wish.ports)}" if wish.ports else ""),
@@ -302,7 +305,8 @@ class Bridging:
         return Address(self.wish.address, (self.wish.address,))
 
     def _new_addresses(self, uplink: Moved) -> tuple[list[Address], list[Path]]:
-        if not self.wish.address or (self.wish.address == DHCP and uplink.addresses):
+        # A manager keeps what there is until it has a lease; a plain client begins with nothing.
+        if not self.wish.address or (self.wish.address == DHCP and not self._leased):
             return uplink.addresses, uplink.paths
         if self.wish.address == DHCP:
             return [], []
@@ -331,11 +335,9 @@ class Bridging:
         alike = [port for port in ports if self.wiring.mac(port) == self.wiring.mac(name)]
         return next(iter((*alike, *ports)), "")
 
-    def _client(self, manager: Manager | None) -> tuple[list[Words], list[Words]]:
+    def _client(self) -> tuple[list[Words], list[Words]]:
         """Give the commands that ask for a lease where no manager does, and those that end it."""
-        if self.wish.address != DHCP or manager is not None:
-            return [], []
-        return self.look.client()
+        return self.look.client() if self._leased else ([], [])
 
     def _kept(self, form: Form, uplink: Moved, manager: Manager | None) -> Kept:
         wish = self.wish
@@ -377,7 +379,7 @@ class Bridging:
         return kept._replace(carry="", dhcp=known.dhcp and not wish.address, addresses=addresses, gateways=ways)
 
     def _address_shown(self, uplink: Moved, new: list[Address]) -> list[tuple[str, Any, Any]]:
-        after = Moved("", new, []).shown or ("dhcp" if self.wish.address == DHCP else None)
+        after = DHCP if self.wish.address == DHCP else Moved("", new, []).shown
         before = f"{uplink.shown} on {uplink.dev}" if uplink.shown else None
         return [("address", before, f"{after} on {self.wish.name}")] if after or before else []
 
