@@ -383,6 +383,8 @@ def test_a_guest_on_the_bridge_is_reached_from_outside_and_keeps_the_bridge(
     assert reached(far, LEASED)
     line("nic", "remove", guest, CARD)
     line("bridge", "delete", "br0")
+    assert 'there is no bridge "br0"; there is virbr0' in line.refused("nic", "add", guest, "bridge=br0", code=2)
+    assert 'there is no interface "eth9"' in line.refused("nic", "add", guest, "dev=eth9", code=2)
 
 
 @pytest.fixture

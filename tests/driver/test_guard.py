@@ -131,6 +131,24 @@ def test_the_papers_of_a_guard_that_died_are_cleared_away(guard: Guard, hand: Ha
     gone(guard)
 
 
+def test_one_that_is_killed_is_no_hindrance(guard: Guard, tmp_path: Path) -> None:
+    guard.begin(*change(tmp_path), seconds=60)
+    guard.made()
+    run(["kill", "-KILL", Path(guard.place, "pid").read_text().strip()])
+    began = time.monotonic()
+    assert guard.back() == ""
+    gone(guard)
+    assert time.monotonic() - began < 5
+
+
+def test_papers_that_were_written_and_never_begun_are_no_hindrance(guard: Guard, hand: Hand, tmp_path: Path) -> None:
+    hand.write(f"{guard.place}/forward", "")
+    guard.begin(*change(tmp_path), seconds=60)
+    guard.made()
+    guard.keep()
+    gone(guard)
+
+
 def test_it_is_in_a_session_of_its_own(guard: Guard, tmp_path: Path) -> None:
     guard.begin(*change(tmp_path), seconds=60)
     guard.made()

@@ -24,6 +24,8 @@ POLL = 0.05
 FORWARD_WITHIN = 60.0
 """Seconds that the commands of a change may take."""
 BEGUN, MADE, KEPT, BACK, GONE = "begun", "made", "kept", "back", ""
+ALIVE = 'grep -q guard.sh "/proc/$(cat "$1/pid")/cmdline" 2>/dev/null || echo dead'
+"""One that has ended and was not buried has no command line; another process of its number has another."""
 ASK = 'cat "$1/state" 2>/dev/null || { test -d "$1" && echo "$2"; } || echo gone'
 
 
@@ -52,7 +54,7 @@ class Guard:
         self, forward: Iterable[Words], backward: Iterable[Words], texts: Sequence[Text] = (), *, seconds: float
     ) -> None:
         """Write down what is to be done and how it is taken back, and let the guard begin."""
-        if self.there:
+        if self.there and not self._died():
             raise Conflict(f'an earlier change of "{self.name}" is still watched', hint=f"ls {self.place}")
         self._hand.write(f"{self.place}/guard.sh", (files("kvist.host") / "guard.sh").read_text(encoding="utf-8"))
         for number, text in enumerate(texts):
@@ -88,12 +90,27 @@ class Guard:
         self.end()
 
     def back(self) -> str:
-        """Have everything put back, and wait for it; gives what went wrong on the way back."""
+        """Have everything put back, and wait for it; gives what went wrong on the way back.
+
+        Of one that has died only its papers are cleared away.
+        """
+        if self._died():
+            return ""
         self._tell("back")
         self._until((BACK, KEPT, GONE), FORWARD_WITHIN)
         complaint = self.trouble()
         self.end()
         return complaint
+
+    def _died(self) -> bool:
+        """Tell whether its papers are there and it is not; then they go. It may never have begun."""
+        if not self.there or self._state() in (KEPT, BACK):
+            return False
+        # What cannot be asked is alive.
+        if self._hand.run(["sh", "-c", ALIVE, "sh", self.place], check=False).text.strip() != "dead":
+            return False
+        self._hand.run(["rm", "-rf", self.place])
+        return True
 
     def trouble(self) -> str:
         """Give what failed, in the words of the programs."""

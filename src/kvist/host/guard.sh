@@ -16,6 +16,7 @@ cd "$directory" || exit 1
 if [ "$1" = start ]; then
     # A session of its own: neither the end of an ssh connection nor that of kvist reaches it.
     setsid sh "$directory/guard.sh" watch "$directory" "$seconds" </dev/null >/dev/null 2>&1 &
+    echo "$!" >pid
     exit 0
 fi
 
