@@ -21,6 +21,7 @@ class Subject(Enum):
     IMAGES = "images"
     NETWORKS = "networks"
     FILTERS = "filters"
+    BRIDGES = "bridges"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"
@@ -308,6 +309,31 @@ NOUNS: dict[str, Noun] = {
                     then="kvist filter show {name}",
                 ),
                 Verb("exclude", "Let a filter not include another.", F, "filter:Filters.exclude"),
+            ),
+        ),
+        Noun(
+            "bridge",
+            "Bridges of the host.",
+            (
+                Verb("ls", "List the bridges.", Subject.BRIDGES, "bridge:Bridges.ls", empty="there is no bridge"),
+                Verb("show", "Show all that is known about a bridge.", Subject.BRIDGES, "bridge:Bridges.show"),
+                Verb(
+                    "create",
+                    "Make a bridge, of the host's uplink too.",
+                    Subject.BRIDGES,
+                    "bridge:Bridges.create",
+                    then="kvist bridge show {name}",
+                ),
+                Verb("set", "Change a bridge.", Subject.BRIDGES, "bridge:Bridges.set"),
+                Verb("add-port", "Plug an interface of the host in.", Subject.BRIDGES, "bridge:Bridges.add_port"),
+                Verb("remove-port", "Unplug an interface.", Subject.BRIDGES, "bridge:Bridges.remove_port"),
+                Verb(
+                    "delete",
+                    "Remove a bridge; its address goes back to its port.",
+                    Subject.BRIDGES,
+                    "bridge:Bridges.delete",
+                    asks="delete the bridge?",
+                ),
             ),
         ),
         Noun(

@@ -128,6 +128,8 @@ class _Call:
                 owner = host.networks
             case Subject.FILTERS:
                 owner = host.filters
+            case Subject.BRIDGES:
+                owner = host.bridges
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:

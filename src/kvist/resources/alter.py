@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from kvist.engine.step import Step
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from kvist.resources.vm import Machine
 
 
-def alter(vm: Machine, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
+def alter(
+    vm: Machine, wish: Vm, *, restart: bool = False, live_wish: Vm | None = None, told: Collection[str] = ()
+) -> Iterator[Step]:
     """Work out what makes a VM as wished: calls on the running one, then one definition for the next boot.
 
     Devices are list items named by their key; an item that is `removed` goes. With `restart`, a running VM for which
-    something would wait is shut down, defined and started instead.
+    something would wait is shut down, defined and started instead. `live_wish` is what is wanted of the running VM
+    where another step brings the rest, and tells of the paths in `told`.
 
     Example: `alter(host.vm("web"), Vm(memory=Size.parse("2G"), nics=(Nic(mac=mac, link="down"),)))`.
     Raises Invalid with every problem of the wish, NotFound, Conflict for what a transient VM cannot keep.
@@ -52,7 +55,8 @@ def alter(vm: Machine, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
         yield SetAutostart(name=vm.name, on=wish.autostart)
     growing = list(growth(vm, wish, running=running))
     written = _written(wish)
-    steps = list(plan(vm.name, live, stored, written))
+    apart = None if live_wish is None else _written(completed(current, live_wish, vm.name))
+    steps = list(plan(vm.name, live, stored, written, live_wish=apart, told=told))
     if restart and live is not None and stored is not None and waits(steps, live, stored, written):
         yield from growing
         yield from restarting(vm, stored, written)

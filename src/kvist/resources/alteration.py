@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kvist.engine.step import Step
@@ -56,10 +56,21 @@ CALLS: Final[dict[type[Spec], tuple[Call, ...]]] = {
 """The fields that have a call of their own. Metadata is set by namespace, all else of a device by updating it."""
 
 
-def plan(name: str, live: Document | None, stored: Document | None, wish: Vm) -> Iterator[Step]:
-    """Work out the steps from the documents alone: `live` where the VM runs, `stored` where it is kept."""
-    told: set[str] = set()
-    steps = list(Running(name, live, wish, stored).steps()) if live is not None else []
+def plan(
+    name: str,
+    live: Document | None,
+    stored: Document | None,
+    wish: Vm,
+    *,
+    live_wish: Vm | None = None,
+    told: Collection[str] = (),
+) -> Iterator[Step]:
+    """Work out the steps from the documents alone: `live` where the VM runs, `stored` where it is kept.
+
+    `live_wish` is what is wanted of the running VM where another step brings the rest; it tells of the paths in `told`.
+    """
+    told = set(told)
+    steps = list(Running(name, live, live_wish or wish, stored).steps()) if live is not None else []
     for step in steps:
         yield step
         told |= {path for path, _, _ in step.shown}

@@ -12,8 +12,12 @@ from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.naming import Found, Part, listed, matching, pick
 from kvist.resources.nic import Nics, bare
 from kvist.resources.restarting import RESTART_NOW
+from kvist.resources.steps.alter import Attach
+from kvist.resources.steps.waiting import TakeUp
+from kvist.resources.tagging import by_open_vswitch
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
+from kvist.virt.words import State
 from kvist.xml.diff import diff
 from kvist.xml.options import parse_options
 
@@ -56,18 +60,20 @@ class Cards(Part):
             Nic, Ask("the card's settings", group="Settings", common=(*COMMON, "ip"), without=TOLD_AT_CREATION[1:])
         ] = Nic(),  # noqa: B008 - immutable
         *,
+        up: Annotated[bool, Ask("do not see that the running guest takes it up")] = True,
         restart_now: Annotated[bool, RESTART_NOW] = False,
     ) -> Iterator[Step]:
         """Plug a card into a VM: into the running one and for its next boot.
 
         A card that is identified, by --mac or --alias, and is there already is not added again. One that is not gets
-        another card each time. With --ip the network reserves that address for it.
+        another card each time. With --ip the network reserves that address for it. A running guest that does not take
+        it up by itself is told to, by its agent; what has become of it there is said.
 
         Example: kvist nic add web lan --mac 52:54:00:1a:b3:4a
         """
         typed = parse_options(Nic, where, path="NETWORK") if where else Nic()
         typed = typed.replace(**dict(settings.items()))
-        yield from add_card(self, typed, restart=restart_now)
+        yield from add_card(self, typed, restart=restart_now, up=up)
 
     @operation
     def set(
@@ -92,11 +98,11 @@ class Cards(Part):
 
             assert isinstance(found.item, Nic), "a card is one"
             wish = exact(found.item, wish)
-        if settings.network is not None:
-            wish = Nics(self.vm.host, model="", problems=problems, where="--network").plugged(settings)
+        if settings.network is not None or settings.bridge is not None:
+            wish = Nics(self.vm.host, model="", problems=problems, where="--network").moved(settings, found.item)
         if problems:
             raise Invalid(problems)
-        yield from self.alter(found.wish(wish), restart=restart_now)
+        yield from by_open_vswitch(self, found, wish, restart=restart_now)
 
     @operation
     def remove(
@@ -117,8 +123,11 @@ class Cards(Part):
             yield from given_free(self.vm.host, (str(found.item.get("mac")),))
 
 
-def add_card(cards: Cards, typed: Nic, *, restart: bool) -> Iterator[Step]:
-    """Work out what adds a card: nothing when an identified one is there. Raises Conflict when that is another."""
+def add_card(cards: Cards, typed: Nic, *, restart: bool, up: bool = False) -> Iterator[Step]:
+    """Work out what adds a card: nothing when an identified one is there. Raises Conflict when that is another.
+
+    With `up` a guest that runs and has an agent is seen to take the card up.
+    """
     vm = cards.vm
     there = listed(vm, ("nic",))
     known = next((each for each in there if _is(each, typed)), None)
@@ -142,7 +151,11 @@ def add_card(cards: Cards, typed: Nic, *, restart: bool) -> Iterator[Step]:
         yield from reserved(vm.host, vm.name, (wish.replace(ip=typed.ip),), problems, "ip")
         if problems:
             raise Invalid(problems, hint="kvist nic add --help")
-    yield from cards.alter(Vm(nics=(_without_asides(wish),)), restart=restart)
+    steps = list(cards.alter(Vm(nics=(_without_asides(wish),)), restart=restart))
+    yield from steps
+    plugged = any(isinstance(step, Attach) for step in steps)
+    if up and plugged and wish.link != "down" and vm.state is State.RUNNING:
+        yield TakeUp(name=vm.name, mac=str(wish.mac), agent=vm.has_agent)
 
 
 def _without_asides(nic: Nic) -> Nic:

@@ -13,6 +13,7 @@ from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
+    from kvist.resources.bridge import Bridges
     from kvist.resources.filter import Filters
     from kvist.resources.history import History
     from kvist.resources.image import Images
@@ -153,6 +154,13 @@ class Host:
         from kvist.resources.filter import Filters
 
         return Filters(self)
+
+    @cached_property
+    def bridges(self) -> Bridges:
+        """Bridges of the host."""
+        from kvist.resources.bridge import Bridges
+
+        return Bridges(self)
 
     @cached_property
     def images(self) -> Images:

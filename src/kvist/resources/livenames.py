@@ -12,7 +12,7 @@ WITHIN = 1.5
 
 
 def live_names(kind: str, where: str | None) -> list[str]:
-    """Give the names of one kind (`vm`, `image`, `network`, `filter`, `pool` ...), sorted; none without a host."""
+    """Give the names of one kind, sorted; none without a host. The kinds are those of `Ask.complete`."""
     try:
         return sorted(_names(kind, where))
     except KvistError:
@@ -37,6 +37,10 @@ def _names(kind: str, where: str | None) -> Iterable[str]:
             return [net.name for net in connection.networks.all()]
         case "filter":
             return connection.nwfilters.names()
+        case "bridge":
+            from kvist.host.bridges import Wiring
+
+            return list(Wiring(place.hand()).bridges)
         case "pool":
             return [pool.name for pool in connection.pools.all()]
         case "image":

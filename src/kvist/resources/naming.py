@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kvist.errors import Conflict, Invalid, NotFound
@@ -210,8 +210,10 @@ class Part:
     def site(self) -> Site:
         return self.vm.site
 
-    def alter(self, wish: Vm, *, restart: bool = False) -> Iterator[Step]:
+    def alter(
+        self, wish: Vm, *, restart: bool = False, live_wish: Vm | None = None, told: Collection[str] = ()
+    ) -> Iterator[Step]:
         """Work out what makes the VM as wished."""
         from kvist.resources.alter import alter
 
-        return alter(self.vm, wish, restart=restart)
+        return alter(self.vm, wish, restart=restart, live_wish=live_wish, told=told)

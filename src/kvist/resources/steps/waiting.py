@@ -34,6 +34,33 @@ class WaitFor(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakeUp(Step):
+    """See that a running guest takes up a card that was plugged in, and tell what has become of it there."""
+
+    after_commit = True
+    no_undo = "what the guest does with a card ends when the card is unplugged"
+    name: str
+    mac: str
+    agent: bool
+    """Whether the guest has an agent that can be asked."""
+
+    def describe(self) -> str:
+        return f'see that VM "{self.name}" takes card "{self.mac}" up'
+
+    def apply(self, at: Site) -> None:
+        if not self.agent:
+            at.report(f"the guest has no agent: see in it that card {self.mac} is up and has an address", 1.0)
+            return
+        from kvist.guest.agent import Agent
+        from kvist.guest.newcard import take_up
+
+        domains = at.connection.domains
+        at.report(
+            take_up(Agent(self.name, lambda text, timeout: domains.agent(self.name, text, timeout)), self.mac), 1.0
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attach(Step):
     """Join the user's terminal to the console of a guest; `where` is what its host is called (Place.name)."""
 
