@@ -51,6 +51,8 @@ class Verb(NamedTuple):
     """The function that asks all hosts at once, for --all-hosts."""
     command: bool = False
     """What follows the object is a command line of its own, whose options are none of kvist's."""
+    drawn: bool = False
+    """It gives something that can be drawn: -o svg."""
 
 
 class Noun(NamedTuple):
@@ -241,6 +243,9 @@ NOUNS: dict[str, Noun] = {
             (
                 Verb("ls", "List the networks.", Subject.NETWORKS, "network:Networks.ls", empty="there is no network"),
                 Verb("start", "Start a network, now and with the host.", Subject.NETWORKS, "network:Networks.start"),
+                Verb("map", "Draw the networks of the host.", Subject.NETWORKS, "netmap:map", drawn=True),
+                Verb("rules", "List the firewall rules for a network.", Subject.NETWORKS, "netrules:rules"),
+                Verb("diagnose", "Find out why a VM does not reach the network.", V, "diagnose:diagnose"),
             ),
         ),
         Noun(

@@ -31,6 +31,8 @@ def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     from kvist.cli.parser import Line
     from kvist.errors import Invalid
 
+    if chosen.output == "svg" and not verb.drawn:
+        raise Invalid("only what is drawn can be had as SVG", hint="kvist net map -o svg", path="--output")
     line = Line(verb, load(verb))
     before = list(words)[: list(words).index("--")] if "--" in words else words
     if any(word in ("-h", "--help", "--help-all") for word in before):

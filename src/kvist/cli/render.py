@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from kvist.engine.plan import Plan
     from kvist.engine.step import Change
     from kvist.errors import KvistError
+    from kvist.resources.netoutline import Branch
 
 
 def show(result: Any, chosen: Globals) -> None:
     """Print what a question gave: a list of rows, one record, or a line of text."""
     if chosen.output in ("json", "yaml"):
         _data(plain(result), chosen.output)
+    elif chosen.output == "svg":
+        _out(result.svg())
+    elif hasattr(result, "outline"):
+        _trees(result.outline(), chosen)
     elif isinstance(result, str):
         _out(result if result.endswith("\n") else result + "\n")
     elif isinstance(result, list):
@@ -33,6 +38,15 @@ def show(result: Any, chosen: Globals) -> None:
         _out(f"{next(iter(_mapping(result).values()))}\n")
     else:
         _record(_mapping(result))
+
+
+def _trees(trees: Sequence[Branch], chosen: Globals) -> None:
+    from kvist.cli.outline import drawing
+
+    if chosen.output == "name":
+        _out("".join(f"{tree.name}\n" for tree in trees))
+    else:
+        _out(drawing(trees, sys.stdout))
 
 
 def answer(done: Answer, chosen: Globals) -> None:

@@ -78,6 +78,11 @@ class Networks:
                 ]
         return found
 
+    def documents(self) -> list[tuple[str, bool, str]]:
+        """Read the documents of all networks, sorted by name: name, whether it runs, and XML of each."""
+        with calling("read the definitions of the networks"):
+            return sorted((net.name(), bool(net.isActive()), net.XMLDesc(0)) for net in self._handle.listAllNetworks(0))
+
     def xml(self, name: str) -> str:
         """Read the document of a network."""
         net = self._find(name)

@@ -1,0 +1,52 @@
+"""What the kernel of a host does with packets that are not its own: its switches, and the way it would send one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kvist.host.hand import Hand
+
+FORWARD = "net/ipv4/ip_forward"
+FORWARD6 = "net/ipv6/conf/all/forwarding"
+BRIDGED = "net/bridge/bridge-nf-call-iptables"
+"""On: packets between the ports of a bridge come by the rules of iptables too. Not there without br_netfilter."""
+STRICT = "net/ipv4/conf/all/rp_filter"
+
+
+class Way(NamedTuple):
+    """How the host would send a packet."""
+
+    dev: str
+    via: str
+    source: str
+
+
+def switches(hand: Hand) -> Mapping[str, str]:
+    """Read the kernel's switches about forwarding in one call; one that it does not have is left out."""
+    names = (FORWARD, FORWARD6, BRIDGED, STRICT)
+    told = hand.run(["grep", "-s", "-H", ".", *(f"/proc/sys/{name}" for name in names)], check=False).text
+    pairs = (line.partition(":") for line in told.splitlines())
+    return {path.removeprefix("/proc/sys/"): value.strip() for path, _, value in pairs}
+
+
+def way(hand: Hand, address: str) -> Way | None:
+    """Ask the kernel which way a packet to an address would go; None when there is none."""
+    done = hand.run(["ip", "-json", "route", "get", address], check=False)
+    told = json.loads(done.text or "[]") if not done.code else []
+    if not told:
+        return None
+    return Way(str(told[0].get("dev", "")), str(told[0].get("gateway", "")), str(told[0].get("prefsrc", "")))
+
+
+def answers(hand: Hand, address: str) -> bool:
+    """Tell whether an address answers a ping of the host's."""
+    return hand.run(["ping", "-n", "-c", "1", "-W", "1", address], check=False).code == 0
+
+
+def daemon(hand: Hand) -> tuple[str, bool]:
+    """Tell which daemon of libvirt's runs the networks, and whether systemd runs it."""
+    modular = hand.run(["pidof", "virtnetworkd"], check=False).code == 0
+    return ("virtnetworkd" if modular else "libvirtd"), "system" in hand.names("/run/systemd")
