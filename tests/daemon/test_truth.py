@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 from tests.daemon.outside import Outside, outside
@@ -25,6 +26,7 @@ CARD = "52:54:00:0b:aa:01"
 BRIDGE = "virbr0"
 HOST = "192.168.122.1"
 WITHIN = 20.0
+PROGRAM = str(Path(sys.executable).with_name("kvist"))
 
 Inside = Callable[..., Result]
 
@@ -68,7 +70,7 @@ class Diagnosis(NamedTuple):
 
 def diagnosed(line: Kvist, world: Outside) -> Diagnosis:
     words = ("net", "diagnose", GUEST, "--to", world.address, "-o", "json")
-    done = run([str(Path(sys.executable).with_name("kvist")), *words], check=False, env=line.env)
+    done = run([PROGRAM, *words], check=False, env=line.env)
     return Diagnosis(done.code, {row["check"]: row for row in json.loads(done.text)}, done.err.decode())
 
 
@@ -114,6 +116,58 @@ def test_nothing_is_found_where_all_is_well_and_the_guest_is_heard_outside(
     assert world.here in world("ip", "neigh").text
     assert line.refused("net", "diagnose", guest, "--to", "nowhere", code=2)
     assert line.refused("net", "diagnose", "nobody", code=3)
+
+
+def test_the_map_shows_the_guest_with_its_tap_bridge_and_address(
+    line: Kvist, guest: str, world: Outside, there: Inside
+) -> None:
+    seen = line.json("net", "map")
+    (card,) = [one for one in seen["cards"] if one["vm"] == guest]
+    address = line("ip", guest, "-o", "name").text.split()[0]
+    assert (card["mac"], card["bridge"], card["network"], card["addresses"]) == (CARD, BRIDGE, "default", [address])
+    assert f"master {BRIDGE}" in there("ip", "link", "show", card["tap"]).text
+    (bridge,) = [one for one in seen["bridges"] if one["name"] == BRIDGE]
+    assert card["tap"] in bridge["ports"] and bridge["addresses"] == [f"{HOST}/24"]
+    assert world.uplink in {one["name"] for one in seen["uplinks"]}
+    drawn = line("net", "map").text.splitlines()
+    at = next(number for number, text in enumerate(drawn) if text.startswith(("default  network, nat", "└─ default")))
+    assert any(guest in text and card["tap"] in text and address in text for text in drawn[at + 1 :])
+    picture = ElementTree.fromstring(line("net", "map", "-o", "svg").text)
+    words = {text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")}
+    assert {guest, card["tap"], CARD, address, "default", f"bridge {BRIDGE}"} <= words
+    assert "only what is drawn" in line.refused("net", "ls", "-o", "svg", code=2)
+
+
+def test_the_rules_say_what_each_is_for_what_is_missing_and_what_is_foreign(
+    line: Kvist, guest: str, there: Inside
+) -> None:
+    rows = line.json("net", "rules", "default")
+    assert {row["state"] for row in rows} == {"in force"}
+    told = {row["purpose"] for row in rows}
+    assert {"Guests may ask the host for DHCP.", "Packets of guests leave with the host's address."} <= told
+    there("nft", "flush", "chain", "ip", "nat", "LIBVIRT_PRT")
+    there("nft", "add table inet guard { chain gate { type filter hook forward priority 5; policy drop; }; }")
+    try:
+        wrong = [row for row in line.json("net", "rules", "default", code=1) if row["state"] != "in force"]
+        assert {(row["state"], row["where"]) for row in wrong} == {
+            ("missing", "ip nat LIBVIRT_PRT"),
+            ("foreign", "inet guard gate"),
+        }
+        for fix in dict.fromkeys(row["fix"] for row in wrong):
+            there("sh", "-c", fix)
+        end = time.monotonic() + WITHIN
+        while any(row["state"] != "in force" for row in rows_of(line)):
+            assert time.monotonic() < end
+            time.sleep(0.3)
+    finally:
+        there("nft", "delete", "table", "inet", "guard")
+    assert "there is no network" in line.refused("net", "rules", "nowhere", code=3)
+
+
+def rows_of(line: Kvist) -> list[dict[str, Any]]:
+    done = run([PROGRAM, "net", "rules", "default", "-o", "json"], check=False, env=line.env)
+    rows: list[dict[str, Any]] = json.loads(done.text)
+    return rows
 
 
 def test_a_pulled_cable_is_found(line: Kvist, broken: Any, guest: str) -> None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvist.errors import Unsupported
+
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
 
@@ -27,6 +29,7 @@ class Way(NamedTuple):
 def switches(hand: Hand) -> Mapping[str, str]:
     """Read the kernel's switches about forwarding in one call; one that it does not have is left out."""
     names = (FORWARD, FORWARD6, BRIDGED, STRICT)
+    # grep ends with 2 where one of the files is not there.
     told = hand.run(["grep", "-s", "-H", ".", *(f"/proc/sys/{name}" for name in names)], check=False).text
     pairs = (line.partition(":") for line in told.splitlines())
     return {path.removeprefix("/proc/sys/"): value.strip() for path, _, value in pairs}
@@ -41,12 +44,24 @@ def way(hand: Hand, address: str) -> Way | None:
     return Way(str(told[0].get("dev", "")), str(told[0].get("gateway", "")), str(told[0].get("prefsrc", "")))
 
 
-def answers(hand: Hand, address: str) -> bool:
-    """Tell whether an address answers a ping of the host's."""
-    return hand.run(["ping", "-n", "-c", "1", "-W", "1", address], check=False).code == 0
+def answers(hand: Hand, address: str) -> bool | None:
+    """Tell whether an address answers a ping of the host's; None where the host has no ping."""
+    if not hand.has("ping"):
+        return None
+    return asked(hand, "ping", "-n", "-c", "1", "-W", "1", address) is not None
 
 
 def daemon(hand: Hand) -> tuple[str, bool]:
     """Tell which daemon of libvirt's runs the networks, and whether systemd runs it."""
-    modular = hand.run(["pidof", "virtnetworkd"], check=False).code == 0
+    modular = asked(hand, "pidof", "virtnetworkd") is not None
     return ("virtnetworkd" if modular else "libvirtd"), "system" in hand.names("/run/systemd")
+
+
+def asked(hand: Hand, *argv: str) -> str | None:
+    """Give what a program of the host says; None where it says no, or is not there."""
+    try:
+        done = hand.run(argv, check=False)
+    except Unsupported:
+        # Not installed here. Elsewhere a shell says so, by its exit code.
+        return None
+    return None if done.code else done.text

@@ -68,6 +68,8 @@ class CardSeen(NamedTuple):
     type: str
     network: str
     bridge: str
+    dev: str
+    """The interface of the host that it sits on, for macvtap."""
     tap: str
     link: bool
     addresses: tuple[str, ...]
@@ -270,6 +272,7 @@ def _card(card: Card, known: list[Net], around: Around, addresses: dict[str, lis
         type=card.type,
         network=card.network,
         bridge=(link.master or bridge) if link else bridge,
+        dev=card.source if card.type == "direct" else (net.dev if net and not bridge else ""),
         tap=card.tap,
         link=card.link,
         addresses=tuple(addresses.get(card.mac, ())) if card.running else (),

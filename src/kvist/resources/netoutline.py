@@ -35,7 +35,7 @@ class _Outline:
             self._net(each) for each in self.map.networks if each.uplink not in known and not self._ported(each.bridge)
         ]
         found += [self._bridge(each) for each in self.map.bridges if each.name not in self.drawn]
-        loose = [each for each in self.map.cards if not each.network and not each.bridge]
+        loose = [each for each in self.map.cards if not each.network and not each.bridge and each.dev not in known]
         if loose:
             found.append(Branch("-", "on no bridge", tuple(self._card(each) for each in loose)))
         return found
@@ -50,6 +50,7 @@ class _Outline:
         under += [
             self._net(each) for each in self.map.networks if each.uplink == of.name and not self._ported(each.bridge)
         ]
+        under += [self._card(each) for each in self.map.cards if each.dev == of.name and not each.network]
         return Branch(of.name, _words(words, up=of.up), tuple(under))
 
     def _bridge(self, of: Bridge) -> Branch:

@@ -97,6 +97,7 @@ def _cards(of: NetMap) -> list[Node]:
     found = []
     for each in of.cards:
         plug = f"net {each.network}" if each.network else on.get(each.bridge, f"bridge {each.bridge}")
+        plug = f"uplink {each.dev}" if each.dev and not each.network else plug
         here = [one for one in of.forwards if one.to.partition(":")[0] in each.addresses]
         text = _lines(
             each.tap or each.type,
