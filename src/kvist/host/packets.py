@@ -151,7 +151,8 @@ class _Walk:
         if not known:
             return None
         if has is None:
-            return False
+            # What a connection is not, is told by `!=`; a field that a packet has not fits no condition at all.
+            return match.field == "ct status" and match.op == "!="
         fits = self._fits(rule, has, match.value)
         if fits is None or match.op in ("==", "in"):
             return fits
@@ -176,6 +177,8 @@ class _Walk:
         }
         if field in plain:
             return bool(plain[field]), plain[field]
+        if field == "ct status":
+            return True, None
         if layer == "tap":
             return True, (packet.tap_in if part == "in" else packet.tap_out) or None
         if layer in ("ip", "ip6"):

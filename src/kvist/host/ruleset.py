@@ -110,10 +110,15 @@ EMPTY = Ruleset({}, {})
 
 
 def ruleset(hand: Hand) -> Ruleset:
-    """Read the packet filter of a host in two calls of nft(8).
+    """Read the packet filter of a host in two calls of nft(8), or by iptables-save where there is no nft.
 
-    Raises Unsupported where there is no nft, CommandFailed where this user may not look.
+    Raises Unsupported where there is neither, CommandFailed where this user may not look.
     """
+    if not hand.has("nft"):
+        from kvist.host.iptables import parse as old
+
+        four, six = old(hand.run(["iptables-save"]).text), old(hand.run(["ip6tables-save"]).text, "ip6")
+        return Ruleset({**four.chains, **six.chains}, {})
     told = hand.run(["nft", "-j", "list", "ruleset"]).text
     return parse(told, hand.run(["nft", "-a", "list", "ruleset"]).text)
 
