@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from tests.daemon.outside import Outside, outside
 
-from kvist.host.run import Result, run
+from kvist.host.run import Result, run, spawn
 from kvist.resources.host import Host
 from kvist.sandbox.sandbox import Sandbox
 
@@ -26,6 +26,13 @@ CARD = "52:54:00:0b:aa:01"
 BRIDGE = "virbr0"
 HOST = "192.168.122.1"
 WITHIN = 20.0
+HOLD = """
+import socket, time
+held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+held.bind(("0.0.0.0", 53))
+time.sleep(30)
+"""
 PROGRAM = str(Path(sys.executable).with_name("kvist"))
 
 Inside = Callable[..., Result]
@@ -177,15 +184,8 @@ def test_a_pulled_cable_is_found(line: Kvist, broken: Any, guest: str) -> None:
 
 def test_a_card_that_is_down_in_the_guest_is_found(line: Kvist, broken: Any) -> None:
     inside(line, "ip", "link", "set", "eth0", "down")
-    first = broken_then_renewed(line, broken)
+    first = broken("guest card", "eth0 is down in the guest")
     assert first["fix"] == f"kvist exec {GUEST} -- ip link set eth0 up"
-
-
-def broken_then_renewed(line: Kvist, broken: Any) -> dict[str, Any]:
-    """A card that comes up again keeps its address and has lost its route."""
-    inside(line, "sh", "-c", f"(sleep 4; ip route replace default via {HOST}) >/dev/null 2>&1 &")
-    found: dict[str, Any] = broken("guest card", "eth0 is down in the guest")
-    return found
 
 
 def test_a_dead_dhcp_server_is_found_and_brought_back(broken: Any, there: Inside) -> None:
@@ -275,6 +275,33 @@ def test_without_an_agent_the_host_is_enough_to_find_what_is_broken(
     assert [row["check"] for row in found.values() if row["ok"] is False] == ["nat"]
     there("sh", "-c", found["nat"]["fix"])
     settled(line, world)
+
+
+def test_rows_17_and_18_the_host_check_names_who_is_in_the_way_of_networks(sandbox: Sandbox, there: Inside) -> None:
+    holder = spawn(sandbox.enter(["python3", "-c", HOLD]))
+    there("ip", "link", "add", "twice", "type", "bridge")
+    there("ip", "address", "add", "192.168.122.200/25", "dev", "twice")
+    try:
+        end = time.monotonic() + WITHIN
+        while not (held := checked(there)["ports 53 and 67"])["proof"].startswith("python3 ("):
+            assert time.monotonic() < end, held
+        assert (held["ok"], held["fix"]) == (False, "systemctl stop python3")
+        found = checked(there)
+        assert found["subnets"]["proof"] == "192.168.122.0/24 of virbr0 and 192.168.122.128/25 of twice overlap"
+        assert found["packet filter"]["ok"] is True and found["firewalld"]["ok"] is True
+        there("iptables", "-P", "FORWARD", "DROP")
+        assert checked(there)["forwarded packets"]["ok"] is True, "libvirt's own rules come before the policy"
+    finally:
+        there("iptables", "-P", "FORWARD", "ACCEPT")
+        there("ip", "link", "delete", "twice")
+        holder.kill()
+        holder.wait()
+    assert checked(there)["subnets"]["ok"] is True
+
+
+def checked(there: Inside) -> dict[str, dict[str, Any]]:
+    done = there(PROGRAM, "host", "check", "-o", "json", check=False)
+    return {row["check"]: row for row in json.loads(done.text)}
 
 
 def test_a_vm_that_is_off_is_told_to_start(line: Kvist, guest: str, host: Host) -> None:

@@ -137,6 +137,22 @@ def test_bridges_of_open_vswitch_have_their_ports() -> None:
     ]
 
 
+def test_a_host_whose_address_is_on_its_bridge_is_drawn_with_networks_below_the_port_and_each_bridge_once() -> None:
+    around = Around(
+        links=(link("eth0", "", "br0"), link("eth1", "", "br0"), link("br0", "bridge", "", "10.0.0.2/24")),
+        routes=(Route("default", "10.0.0.1", "br0", "", 0, ""),),
+    )
+    found = drawn([NETS[1]], [], around)
+    assert list(lines(found.outline(), PLAIN)) == [
+        "eth0  uplink  gateway 10.0.0.1",
+        "+- br0  bridge  10.0.0.2/24",
+        "`- default  network, nat  on virbr0  192.168.122.1/24  dhcp",
+        "eth1  uplink  gateway 10.0.0.1  port of br0",
+    ]
+    # Both ports lead to the bridge, and the network goes out by the first.
+    assert len(list(ElementTree.fromstring(found.svg()).iter(f"{{{SPACE}}}path"))) == 3
+
+
 def words(svg: str) -> list[str]:
     return [str(text.text) for text in ElementTree.fromstring(svg).iter(f"{{{SPACE}}}text")]
 

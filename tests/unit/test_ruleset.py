@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from kvist.errors import Corrupt
+from kvist.errors import CommandFailed, Corrupt, Denied
 from kvist.host import iptables
+from kvist.host.hand import Hand
 from kvist.host.packets import Packet, fate, translated
-from kvist.host.ruleset import EMPTY, Match, Ruleset, parse
+from kvist.host.ruleset import EMPTY, Match, Ruleset, parse, ruleset
+from kvist.host.run import Result
 
 RECORDED = Path(__file__).parent / "rulesets"
 OUT = Packet("192.168.122.50", "192.0.2.1", "virbr0", "eth0", "tcp", 40000, 443)
@@ -108,3 +111,35 @@ def test_what_iptables_save_prints_decides_the_same() -> None:
     assert translated(rules, OUT).action == "masquerade"
     assert translated(rules, OUT._replace(proto="udp")).action == "accept"
     assert rules.chains["ip", "filter", "LIBVIRT_FWI"].rules[0].text.endswith("RELATED,ESTABLISHED -j ACCEPT")
+
+
+class Asked:
+    """A host whose programs say what they are told to say."""
+
+    def __init__(self, *programs: str, wrong: str = "") -> None:
+        self.programs, self.wrong = programs, wrong
+
+    def has(self, program: str) -> bool:
+        return program in self.programs
+
+    def run(self, argv: tuple[str, ...]) -> Result:
+        if self.wrong:
+            raise CommandFailed(f'program "{argv[0]}" failed: {self.wrong}')
+        said = {"-j": (RECORDED / "nat.json").read_text(), "-a": (RECORDED / "nat.nft").read_text()}
+        text = said.get(argv[1], "") if argv[0] == "nft" else SAVED
+        return Result(argv, 0, text.encode(), b"")
+
+
+def test_a_host_is_asked_by_nft_and_by_iptables_save_where_it_has_none() -> None:
+    assert ruleset(cast(Hand, Asked("nft"))) == recorded("nat")
+    old = ruleset(cast(Hand, Asked("iptables-save")))
+    assert {chain.family for chain in old.chains.values()} == {"ip", "ip6"}
+    assert fate(old, "forward", OUT).action == "accept"
+
+
+def test_who_may_not_look_is_told_so_and_every_other_failure_is_passed_on() -> None:
+    for wrong in ("Operation not permitted (you must be root)", "Permission denied (you must be root)"):
+        with pytest.raises(Denied, match="only root"):
+            ruleset(cast(Hand, Asked("nft", wrong=wrong)))
+    with pytest.raises(CommandFailed, match="syntax"):
+        ruleset(cast(Hand, Asked("nft", wrong="syntax")))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import CommandFailed, Unsupported
+from kvist.errors import CommandFailed, Denied, Unsupported
 from kvist.host.checks import Finding
 from kvist.host.holders import Holder, holders
 from kvist.host.links import Link, Route, links, routes
@@ -66,7 +66,7 @@ def look(hand: Hand) -> Networks:
     rules, unread = EMPTY, ""
     try:
         rules = ruleset(hand)
-    except (CommandFailed, Unsupported) as wrong:
+    except (CommandFailed, Denied, Unsupported) as wrong:
         unread = wrong.what
     kind = re.search(r"\((legacy|nf_tables)\)", asked(hand, "iptables", "-V") or "")
     active = asked(hand, "pidof", "-x", "firewalld") is not None

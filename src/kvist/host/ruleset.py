@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvist.errors import Corrupt
+from kvist.errors import CommandFailed, Corrupt, Denied
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
@@ -112,15 +112,24 @@ EMPTY = Ruleset({}, {})
 def ruleset(hand: Hand) -> Ruleset:
     """Read the packet filter of a host in two calls of nft(8), or by iptables-save where there is no nft.
 
-    Raises Unsupported where there is neither, CommandFailed where this user may not look.
+    Raises Unsupported where there is neither, Denied where this user may not look.
     """
     if not hand.has("nft"):
         from kvist.host.iptables import parse as old
 
-        four, six = old(hand.run(["iptables-save"]).text), old(hand.run(["ip6tables-save"]).text, "ip6")
+        four, six = old(_said(hand, "iptables-save")), old(_said(hand, "ip6tables-save"), "ip6")
         return Ruleset({**four.chains, **six.chains}, {})
-    told = hand.run(["nft", "-j", "list", "ruleset"]).text
-    return parse(told, hand.run(["nft", "-a", "list", "ruleset"]).text)
+    return parse(_said(hand, "nft", "-j", "list", "ruleset"), _said(hand, "nft", "-a", "list", "ruleset"))
+
+
+def _said(hand: Hand, *argv: str) -> str:
+    try:
+        return hand.run(argv).text
+    except CommandFailed as wrong:
+        if not re.search("not permitted|permission denied", wrong.what, re.IGNORECASE):
+            raise
+        what = f"{argv[0]} lets only root read the host's packet filter"
+        raise Denied(what, hint="type the same line as root") from wrong
 
 
 def parse(told: str, words: str = "") -> Ruleset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvist.errors import CommandFailed, TimedOut, Unsupported
+from kvist.errors import CommandFailed, Denied, TimedOut, Unsupported
 from kvist.resources.netfacts import Card, Net, cards, nets
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class NetMap(NamedTuple):
     cards: tuple[CardSeen, ...]
     forwards: tuple[Forward, ...]
 
+    def leads(self, dev: str) -> str:
+        """Give the uplink that packets to this interface leave by: itself, or the first port of a bridge."""
+        return next((each.name for each in self.uplinks if each.bridge == dev != ""), dev)
+
     def outline(self) -> list[Branch]:
         """Give the map as trees, for a terminal: uplink, bridge, network, card."""
         from kvist.resources.netoutline import outline
@@ -162,7 +166,7 @@ def _rules(hand: Hand) -> Ruleset | None:
 
     try:
         return ruleset(hand)
-    except (CommandFailed, Unsupported):
+    except (CommandFailed, Denied, Unsupported):
         # Without nft, or without the right to look, there is no forward to be drawn.
         return None
 
@@ -203,9 +207,11 @@ def _leads_out(link: Link, taps: set[str], around: Around) -> bool:
 
 
 def _uplink(link: Link, around: Around) -> Uplink:
-    gateway = next((each.via for each in around.routes if each.to == "default" and each.dev == link.name), "")
     ovs = next((name for name, ports in around.switches.items() if link.name in ports), "")
-    return Uplink(link.name, link.kind, link.mac, link.up, _told(link), ovs or link.master, gateway)
+    bridge = ovs or link.master
+    # The host's own address, and its route, stand on the bridge that its uplink is a port of.
+    gateway = next((each.via for each in around.routes if each.to == "default" and each.dev in (link.name, bridge)), "")
+    return Uplink(link.name, link.kind, link.mac, link.up, _told(link), bridge, gateway)
 
 
 def _told(link: Link) -> tuple[str, ...]:

@@ -32,7 +32,9 @@ class _Outline:
         found = [self._uplink(each) for each in self.map.uplinks]
         known = {each.name for each in self.map.uplinks}
         found += [
-            self._net(each) for each in self.map.networks if each.uplink not in known and not self._ported(each.bridge)
+            self._net(each)
+            for each in self.map.networks
+            if self.map.leads(each.uplink) not in known and not self._ported(each.bridge)
         ]
         found += [self._bridge(each) for each in self.map.bridges if each.name not in self.drawn]
         loose = [each for each in self.map.cards if not each.network and not each.bridge and each.dev not in known]
@@ -46,9 +48,15 @@ class _Outline:
 
     def _uplink(self, of: Uplink) -> Branch:
         words = [of.name, of.kind or "uplink", *of.addresses, f"gateway {of.gateway}" if of.gateway else ""]
-        under = [self._bridge(self.bridges[of.bridge])] if of.bridge in self.bridges else []
+        under = []
+        if of.bridge in self.bridges and of.bridge not in self.drawn:
+            under = [self._bridge(self.bridges[of.bridge])]
+        elif of.bridge:
+            words.append(f"port of {of.bridge}")
         under += [
-            self._net(each) for each in self.map.networks if each.uplink == of.name and not self._ported(each.bridge)
+            self._net(each)
+            for each in self.map.networks
+            if self.map.leads(each.uplink) == of.name and not self._ported(each.bridge)
         ]
         under += [self._card(each) for each in self.map.cards if each.dev == of.name and not each.network]
         return Branch(of.name, _words(words, up=of.up), tuple(under))

@@ -64,7 +64,10 @@ def _uplinks(of: NetMap) -> list[Node]:
 
 def _middle(of: NetMap) -> list[Node]:
     """Give networks, each with its bridge in one box, and bridges without a network."""
-    ports = {each.bridge: f"uplink {each.name}" for each in of.uplinks if each.bridge}
+    ports: dict[str, list[str]] = {}
+    for each in of.uplinks:
+        ports.setdefault(each.bridge, []).append(f"uplink {each.name}")
+    ports.pop("", None)
     bridges = {each.name: each for each in of.bridges}
     found = []
     for net in of.networks:
@@ -74,9 +77,9 @@ def _middle(of: NetMap) -> list[Node]:
         text = _lines(net.name, f"network, {net.mode}", f"{kind} {net.bridge}" if net.bridge else "", *own)
         left: tuple[tuple[str, str], ...] = ()
         if net.bridge in ports:
-            left = ((ports[net.bridge], ""),)
+            left = tuple((port, "") for port in ports[net.bridge])
         elif net.uplink:
-            left = ((f"uplink {net.uplink}", "routed"),)
+            left = ((f"uplink {of.leads(net.uplink)}", "routed"),)
         found.append(Node(f"net {net.name}", text, "bridge" if net.active else "bridge off", left))
     used = {net.bridge for net in of.networks}
     found += [
@@ -84,7 +87,7 @@ def _middle(of: NetMap) -> list[Node]:
             f"bridge {each.name}",
             _lines(each.name, "OVS bridge" if each.kind == "ovs" else "bridge", *each.addresses),
             "bridge" if each.up else "bridge off",
-            ((ports[each.name], ""),) if each.name in ports else (),
+            tuple((port, "") for port in ports.get(each.name, ())),
         )
         for each in of.bridges
         if each.name not in used

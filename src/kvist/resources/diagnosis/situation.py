@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from kvist.errors import CommandFailed, Conflict, GuestFailed, Invalid, NotFound, TimedOut, Unsupported
+from kvist.errors import CommandFailed, Conflict, Denied, GuestFailed, Invalid, NotFound, TimedOut, Unsupported
 from kvist.guest.netlook import GuestNet
 from kvist.host.packets import Packet
 from kvist.host.passage import BRIDGED, FORWARD, Way
@@ -196,7 +196,7 @@ def _outside(vm: Machine, base: Situation) -> Situation:
     rules, unread = EMPTY, ""
     try:
         rules = ruleset(hand)
-    except (CommandFailed, Unsupported) as wrong:
+    except (CommandFailed, Denied, Unsupported) as wrong:
         unread = wrong.what
     return replace(
         base,
