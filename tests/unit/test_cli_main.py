@@ -29,9 +29,13 @@ def test_a_question_about_kvist_itself_ends_well(line: str, capsys: pytest.Captu
         ("strat web", 'there is no verb or noun "strat"', "kvist start web"),
         ("imag ls", 'there is no verb or noun "imag"', "kvist image ls"),
         ("xyzzy", 'there is no verb or noun "xyzzy"', "kvist --help"),
-        ("net lst", '"net" has no verb "lst"; it has ls, start', "kvist net ls"),
-        ("net frobnicate", '"net" has no verb "frobnicate"; it has ls, start', "kvist net --help"),
-        ("ls -o xml", '-o is one of table, json, yaml, name, not "xml"', ""),
+        ("net lst", '"net" has no verb "lst"; it has ls, start, map, rules, diagnose', "kvist net ls"),
+        (
+            "net frobnicate",
+            '"net" has no verb "frobnicate"; it has ls, start, map, rules, diagnose',
+            "kvist net --help",
+        ),
+        ("ls -o xml", '-o is one of table, json, yaml, name, svg, not "xml"', ""),
     ],
 )
 def test_a_line_that_nobody_understands_says_what_is_nearest(
