@@ -30,12 +30,10 @@ nameserver fd00::1
 @ onboot
 /etc/sysconfig/network-scripts/ifcfg-eth1:ONBOOT=no
 
-@ pings
-192.168.122.1 0
-10.99.0.1 1
-
-@ names
-192.168.122.1 0
+@ answers
+name 192.168.122.1 0
+ping 192.168.122.1 0
+ping 10.99.0.1 1
 
 @ end
 """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.test_ruleset import OUT, recorded
 
-from kvist.host.packets import Packet, fate, stops, translated
+from kvist.host.packets import Packet, fate, stops, through, translated
 from kvist.host.ruleset import Chain, Match, Rule, Ruleset
 
 BACK = Packet("192.0.2.1", "192.168.122.50", "eth0", "virbr0", "tcp", 443, 40000, "established")
@@ -53,6 +53,22 @@ def test_a_filter_of_a_card_stops_the_packets_of_its_tap_alone() -> None:
     assert fate(rules, "forward", BACK._replace(tap_out="vnet0")).proof == "ip filter FO-vnet0: drop"
     other = fate(rules, "forward", OUT._replace(tap_in="vnet1"))
     assert (other.action, other.sure) == ("accept", True)
+
+
+def test_a_filter_against_spoofing_lets_the_address_out_that_it_has_learnt_and_dhcp() -> None:
+    rules = recorded("antispoof")
+    (chain,) = [each for each in rules.chains.values() if each.name == "libvirt-I-vnet0"]
+    learnt = next(match.value for rule in rules.rules() for match in rule.matches if match.field == "ip saddr"
+                  and match.value != "0.0.0.0")  # fmt: skip
+    sent = Packet(learnt, "192.168.122.1", "virbr0", "", "udp", 40000, 53, mac="52:54:00:0b:aa:07")
+    assert through(rules, chain, sent).action == "accept"
+    spoofed = through(rules, chain, sent._replace(source="192.168.122.250"))
+    assert (spoofed.action, spoofed.sure, spoofed.proof) == ("drop", True, "bridge nat I-vnet0-ipv4-ip: drop")
+    assert through(rules, chain, sent._replace(mac="52:54:00:0b:aa:08")).proof == "bridge nat I-vnet0-mac: drop"
+    asking = sent._replace(source="0.0.0.0", destination="255.255.255.255", sport=68, dport=67)
+    assert through(rules, chain, asking).action == "accept"
+    arp = through(rules, chain, Packet(ether="arp", mac="52:54:00:0b:aa:07"))
+    assert arp.sure is False, "what is inside of ARP is not looked at"
 
 
 def test_sets_and_verdict_maps_are_looked_up() -> None:

@@ -29,17 +29,23 @@ for each in networkctl nmcli dhclient dhcpcd udhcpc; do
 done
 say onboot
 grep -HiE '^(ONBOOT|BOOTPROTO)=' /etc/sysconfig/network-scripts/ifcfg-* 2>/dev/null
-say pings
-for each in "$@"; do
-    ping -c 1 -W 1 "$each" >/dev/null 2>&1 || ping -c 1 -W 1 "$each" >/dev/null 2>&1
-    echo "$each $?"
-done
-say names
-for each in $(sed -n 's/^nameserver //p' $known); do
-    command -v nslookup >/dev/null || continue
-    told=$(timeout 3 nslookup localhost "$each" 2>&1) && echo "$each 0" && continue
-    case $told in *NXDOMAIN* | *SERVFAIL* | *REFUSED*) echo "$each 0" ;; *) echo "$each 1" ;; esac
-done
+say answers
+reached() {
+    ping -c 1 -W 1 "$1" >/dev/null 2>&1 || ping -c 1 -W 1 "$1" >/dev/null 2>&1
+    echo "ping $1 $?"
+}
+named() {
+    told=$(timeout 3 nslookup localhost "$1" 2>&1) && told=NXDOMAIN
+    case $told in *NXDOMAIN* | *SERVFAIL* | *REFUSED*) echo "name $1 0" ;; *) echo "name $1 1" ;; esac
+}
+if [ "$#" -gt 0 ]; then
+    # All at the same time, for each may have to wait in vain.
+    for each in "$@"; do reached "$each" & done
+    if command -v nslookup >/dev/null; then
+        for each in $(sed -n 's/^nameserver //p' $known); do named "$each" & done
+    fi
+    wait
+fi
 say end
 """
 """Asks nothing of the guest but a POSIX shell, sysfs and procfs; what it lacks leaves its part empty."""
@@ -94,7 +100,7 @@ class GuestNet(NamedTuple):
 
 
 def look(agent: Agent, addresses: tuple[str, ...]) -> GuestNet:
-    """Ask a guest about its network, and let it ping some addresses.
+    """Ask a guest about its network; where there are addresses, it pings them, and asks its name servers.
 
     Raises GuestFailed where no agent answers, TimedOut where it is too slow.
     """
@@ -122,14 +128,15 @@ def read(text: str) -> GuestNet:
         resolvers=tuple(line.split()[1] for line in parts.get("resolver", ()) if line.startswith("nameserver ")),
         client=next((line.rpartition("/")[2] for line in parts.get("client", ())), ""),
         onboot=tuple(line.rpartition("/")[2] for line in parts.get("onboot", ())),
-        pings=_answers(parts.get("pings", [])),
-        names=_answers(parts.get("names", [])),
+        pings=_answers(parts.get("answers", []), "ping"),
+        names=_answers(parts.get("answers", []), "name"),
     )
 
 
-def _answers(lines: list[str]) -> tuple[tuple[str, bool], ...]:
+def _answers(lines: list[str], kind: str) -> tuple[tuple[str, bool], ...]:
     """Read addresses with the exit code of the program that asked them."""
-    return tuple((line.split()[0], line.split()[1] == "0") for line in lines)
+    words = [line.split() for line in lines]
+    return tuple((each[1], each[2] == "0") for each in words if each[0] == kind)
 
 
 def _link(words: list[str]) -> GuestLink:

@@ -31,6 +31,8 @@ class Packet(NamedTuple):
     dport: int | None = None
     state: str = "new"
     ether: str = "ip"
+    mac: str = ""
+    """Of who sends it on this wire; empty where that is not known."""
     tap_in: str = ""
     """The port of a bridge that it came in by, where that is known."""
     tap_out: str = ""
@@ -173,6 +175,7 @@ class _Walk:
             "nfproto": f"ipv{packet.version}",
             "protocol": packet.ether,
             "ether type": packet.ether,
+            "ether saddr": packet.mac,
             "ct state": packet.state,
         }
         if field in plain:

@@ -245,5 +245,20 @@ def _extension(what: Mapping[str, Any] | None, text: str, chain: str, end: str) 
         yield Match("tap out" if filtered[1] == "FO" else "tap in", "==", filtered[2])
     elif name == "physdev" and chain == "libvirt-in-post":
         yield Match("tap in", "filtered", None)
+    elif name == "ip" and (told := list(_of_ebtables(text))):
+        yield from told
     else:
         yield Match(f"xt {name}", "?", None)
+
+
+def _of_ebtables(text: str) -> Iterator[Match]:
+    """Read the conditions that ebtables' extension for IPv4 has in its text."""
+    for words in re.finditer(
+        r"\b(ip [sd]addr|ip protocol|(?:tcp|udp) [sd]port) (!= )?([\w.]+)(?:/(\d+))?(-\d+)?", text
+    ):
+        value: Any = int(words[3]) if words[3].isdecimal() else words[3]
+        if words[4]:
+            value = {"prefix": {"addr": words[3], "len": int(words[4])}}
+        elif words[5]:
+            value = {"range": [value, int(words[5][1:])]}
+        yield Match(words[1], "!=" if words[2] else "==", value)

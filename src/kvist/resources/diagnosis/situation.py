@@ -227,6 +227,9 @@ def _inside(vm: Machine, base: Situation) -> Situation:
         return replace(base, silent="no guest agent answers")
     gateways = [each.address for each in base.net.inet] if base.net else []
     wanted = tuple(dict.fromkeys([*gateways, *([base.target] if base.target else [])]))
+    if base.card is None or not base.card.link:
+        # Nothing answers behind a pulled cable, and to wait for it would only take time.
+        wanted = ()
     try:
         return replace(base, guest=ask(agent_of(vm), wanted))
     except (GuestFailed, TimedOut, Unsupported, Conflict, NotFound) as wrong:

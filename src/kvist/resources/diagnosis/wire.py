@@ -109,18 +109,20 @@ def _stopped(at: Situation) -> list[tuple[str, Fate]]:
 
 
 def _probes(at: Situation, *, towards: bool) -> dict[str, Packet]:
-    own, host = at.address or "", next((each.address for each in at.net.inet), "") if at.net else ""
+    own, host = at.address, next((each.address for each in at.net.inet), "") if at.net else ""
     peer = at.target or host
     if towards:
         return {
-            "ARP": Packet(ether="arp", oif=at.card.tap if at.card else ""),
+            "ARP": Packet(ether="arp"),
             "DHCP": Packet(host, own, proto="udp", sport=67, dport=68, state="established"),
             "DNS": Packet(host, own, proto="udp", sport=53, dport=40000, state="established"),
             "pings": Packet(peer, own, proto="icmp", state="established"),
         }
+    sent = Packet(own, peer, mac=at.card.mac if at.card else "", proto="icmp")
     return {
-        "ARP": Packet(ether="arp", iif=at.card.tap if at.card else ""),
-        "DHCP": Packet(own, host, proto="udp", sport=68, dport=67),
-        "DNS": Packet(own, host, proto="udp", sport=40000, dport=53),
-        "pings": Packet(own, peer, proto="icmp"),
+        "ARP": Packet(ether="arp", mac=sent.mac),
+        # Source: RFC 2131, 4.1: who has no address yet asks everybody, from nowhere.
+        "DHCP": sent._replace(source="0.0.0.0", destination="255.255.255.255", proto="udp", sport=68, dport=67),  # noqa: S104
+        "DNS": sent._replace(destination=host, proto="udp", sport=40000, dport=53),
+        "pings": sent,
     }
