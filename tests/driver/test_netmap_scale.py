@@ -13,8 +13,8 @@ import pytest
 from kvist.host.links import Link, Route
 from kvist.host.run import Result, run
 from kvist.resources.host import Host, connect
-from kvist.resources.netfacts import cards, nets
-from kvist.resources.netmap import Around, drawn, read
+from kvist.resources.netfacts import nets, plugged
+from kvist.resources.netmap import Around, drawn
 from kvist.virt.networks import Lease
 
 GUESTS = 200
@@ -48,7 +48,7 @@ def mac(number: int, card: int) -> str:
 
 def test_two_hundred_guests_are_mapped_and_drawn_in_less_than_two_seconds(host: Host) -> None:
     began = time.monotonic()
-    seen = read(host)
+    seen = host.networks.map()
     tree, picture, data = seen.outline(), seen.svg(), seen._asdict()
     assert time.monotonic() - began < WITHIN
     assert len([card for card in seen.cards if card.vm.startswith("vm")]) == 2 * GUESTS
@@ -58,10 +58,10 @@ def test_two_hundred_guests_are_mapped_and_drawn_in_less_than_two_seconds(host: 
 
 
 def test_a_full_host_around_them_costs_no_more(host: Host) -> None:
-    known, plugged = nets(host.connection), cards(host.connection)
-    plugged = [card._replace(tap=f"vnet{at}") for at, card in enumerate(plugged)]
+    known = nets(host.connection)
+    cards = [card._replace(tap=f"vnet{at}") for at, card in enumerate(plugged(host.connection)[0])]
     bridges = [Link(f"br{at}", "bridge", "", mac(at, 3), 1500, True, True, (), False) for at in range(20)]
-    taps = [Link(each.tap, "tun", each.bridge, each.mac, 1500, True, True, (), False) for each in plugged]
+    taps = [Link(each.tap, "tun", each.bridge, each.mac, 1500, True, True, (), False) for each in cards]
     up = [Link(f"eth{at}", "", f"br{at}", mac(at, 4), 1500, True, True, (), False) for at in range(20)]
     around = Around(
         links=(*up, *bridges, *taps),
@@ -71,7 +71,7 @@ def test_a_full_host_around_them_costs_no_more(host: Host) -> None:
         ),
     )
     began = time.monotonic()
-    seen = drawn(known, plugged, around)
+    seen = drawn(known, cards, around)
     assert seen.outline() and seen.svg()
     assert time.monotonic() - began < WITHIN
     assert sum(len(bridge.ports) for bridge in seen.bridges) == 20 + GUESTS

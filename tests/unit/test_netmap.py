@@ -11,10 +11,11 @@ from tests.unit.test_ruleset import recorded
 
 from kvist.cli.outline import BOXES, PLAIN, drawing, lines
 from kvist.host.links import Link, Route
-from kvist.resources.netfacts import Card, Net
+from kvist.resources.netfacts import Card, Net, promises
 from kvist.resources.netmap import Around, Forward, NetMap, drawn
 from kvist.resources.netoutline import Branch
 from kvist.values import Cidr
+from kvist.xml.document import Document
 from kvist.xml.svg import SPACE, Drawing
 
 
@@ -120,6 +121,28 @@ def test_every_part_is_there_as_data() -> None:
         Forward("tcp", "", "8080", "192.168.122.50:80", "web"),
         Forward("udp", "", "5000-5010", "192.168.122.51", ""),
     )
+
+
+def test_forwards_that_stand_in_the_document_of_a_vm_lead_to_the_address_that_it_has_now() -> None:
+    noted = "".join(
+        f"<k:forward>{each}</k:forward>"
+        for each in ("2222/tcp:22 from 10.0.0.0/8 on eth0", "5000-5002/udp:600", "80/tcp:80", "what nobody reads")
+    )
+    text = f"<domain id='1'><name>web</name><metadata><k:vm xmlns:k='urn:kvist:1'>{noted}</k:vm></metadata></domain>"
+    promised = promises(Document.parse(text).root)
+    assert [(one.ports, one.to, one.on) for one in promised] == [
+        ("2222", "22", "eth0"),
+        ("5000-5002", "600-602", ""),
+        ("80", "80", ""),
+    ]
+    found = drawn(NETS, CARDS, AROUND._replace(rules=None), promised).forwards
+    assert found[:2] == (
+        Forward("tcp", "eth0", "2222", "192.168.122.50:22", "web"),
+        Forward("udp", "", "5000-5002", "192.168.122.50:600-602", "web"),
+    )
+    off = drawn(NETS, [CARDS[0]._replace(running=False)], AROUND._replace(rules=None), promised)
+    assert "tcp/80 -> web:80" in [line.strip(" `-+|") for line in lines(off.outline(), PLAIN)]
+    assert "tcp/80 -> web:80" in words(off.svg())
 
 
 def test_bridges_of_open_vswitch_have_their_ports() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.values import Cidr
 from kvist.xml.document import Document
+from kvist.xml.path import NAMESPACES
 
 if TYPE_CHECKING:
     from kvist.host.links import Link
@@ -106,9 +108,44 @@ def _address(element: Element) -> Cidr:
     return Cidr(address, ip_interface(f"{address}/{length}").network.prefixlen)
 
 
-def cards(connection: Connection) -> list[Card]:
-    """Read the cards of all VMs, running or not."""
-    return [card for _, text in connection.domains.documents() for card in cards_of(Document.parse(text).root)]
+class Promise(NamedTuple):
+    """A port of the host that leads to a VM, as it stands in the VM's document: `8080/tcp:80 on eth0`."""
+
+    vm: str
+    proto: str
+    ports: str
+    to: str
+    """Ports of the guest."""
+    on: str
+
+
+def plugged(connection: Connection) -> tuple[list[Card], list[Promise]]:
+    """Read the cards of all VMs, running or not, and the forwards that lead to them, each document once."""
+    roots = [Document.parse(text).root for _, text in connection.domains.documents()]
+    return [card for root in roots for card in cards_of(root)], [one for root in roots for one in promises(root)]
+
+
+def promises(root: Element) -> list[Promise]:
+    """Read the forwards that kvist noted in the document of a VM; what it does not understand is left out."""
+    name = str(root.findtext("name"))
+    at = NAMESPACES["kvist"]
+    found = [_NOTED.match(each.text or "") for each in root.iterfind(f"metadata/{{{at}}}vm/{{{at}}}forward")]
+    return [
+        Promise(name, one["proto"] or "tcp", one["ports"], _as_many(one["ports"], one["to"]), one["on"] or "")
+        for one in found
+        if one is not None
+    ]
+
+
+_NOTED = re.compile(
+    r"(?P<ports>\d+(?:-\d+)?)(?:/(?P<proto>\w+))?:(?P<to>\d+)(?:-\d+)?(?: from \S+)?(?: on (?P<on>\S+))?$"
+)
+
+
+def _as_many(ports: str, to: str) -> str:
+    """Give as many ports of the guest as there are of the host."""
+    first, _, last = ports.partition("-")
+    return f"{to}-{int(to) + int(last) - int(first)}" if last else to
 
 
 def cards_of(root: Element) -> list[Card]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, TimedOut, Unsupported
-from kvist.resources.netfacts import Card, Net, cards, nets
+from kvist.resources.netfacts import Card, Net, Promise, nets, plugged
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
@@ -144,7 +144,8 @@ def read(host: Host) -> NetMap:
     except Unsupported:
         # A host whose programs are out of reach: libvirt alone tells, and that is more than nothing.
         around = Around(leases=tuple(host.connection.networks.leases()))
-    return drawn(nets(host.connection), cards(host.connection), around)
+    found, promised = plugged(host.connection)
+    return drawn(nets(host.connection), found, around, promised)
 
 
 def _around(host: Host, hand: Hand) -> Around:
@@ -184,18 +185,18 @@ def _switches(hand: Hand) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-def drawn(known: list[Net], plugged: list[Card], around: Around) -> NetMap:
+def drawn(known: list[Net], found: list[Card], around: Around, promised: Iterable[Promise] = ()) -> NetMap:
     """Make the map of what was seen."""
-    taps = {card.tap for card in plugged if card.tap}
+    taps = {card.tap for card in found if card.tap}
     leads = tuple(_uplink(each, around) for each in around.links if _leads_out(each, taps, around))
     addresses = _addresses(around)
-    seen = tuple(_card(card, known, around, addresses) for card in plugged)
+    seen = tuple(_card(card, known, around, addresses) for card in found)
     return NetMap(
         uplinks=leads,
         bridges=_bridges(known, around),
         networks=tuple(_net(each, around) for each in known),
         cards=seen,
-        forwards=tuple(_forwards(around.rules, seen)) if around.rules is not None else (),
+        forwards=tuple(dict.fromkeys([*_noted(promised, seen), *_ruled(around.rules, seen)])),
     )
 
 
@@ -287,8 +288,17 @@ def _card(card: Card, known: list[Net], around: Around, addresses: dict[str, lis
     )
 
 
-def _forwards(rules: Ruleset, seen: tuple[CardSeen, ...]) -> Iterable[Forward]:
-    """Find the forwards in kvist's own table: rules that send a port of the host to an address of a guest."""
+def _noted(promised: Iterable[Promise], seen: tuple[CardSeen, ...]) -> Iterable[Forward]:
+    """Give the forwards that stand in documents of VMs, with the address that the VM has now."""
+    for one in promised:
+        own = [each for card in seen if card.vm == one.vm for each in card.addresses if ":" not in each]
+        yield Forward(one.proto, one.on, one.ports, f"{own[0] if own else one.vm}:{one.to}", one.vm)
+
+
+def _ruled(rules: Ruleset | None, seen: tuple[CardSeen, ...]) -> Iterable[Forward]:
+    """Find the forwards in a table of kvist's: rules that send a port of the host to an address of a guest."""
+    if rules is None:
+        return
     owners = {address: card.vm for card in seen for address in card.addresses}
     for rule in rules.rules():
         if rule.table != "kvist" or rule.verdict != "dnat" or not isinstance(rule.target, dict):

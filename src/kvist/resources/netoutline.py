@@ -97,7 +97,7 @@ class _Outline:
         under = tuple(
             Branch(each.port, f"{each.proto}/{each.port}{f' of {each.on}' if each.on else ''} -> {each.to}")
             for each in self.map.forwards
-            if each.to.partition(":")[0] in of.addresses
+            if each.to.partition(":")[0] in (of.addresses or (of.vm,))
         )
         return Branch(of.vm, _words(words), under)
 

@@ -101,7 +101,7 @@ def _cards(of: NetMap) -> list[Node]:
     for each in of.cards:
         plug = f"net {each.network}" if each.network else on.get(each.bridge, f"bridge {each.bridge}")
         plug = f"uplink {each.dev}" if each.dev and not each.network else plug
-        here = [one for one in of.forwards if one.to.partition(":")[0] in each.addresses]
+        here = [one for one in of.forwards if one.to.partition(":")[0] in (each.addresses or (each.vm,))]
         text = _lines(
             each.tap or each.type,
             each.mac,

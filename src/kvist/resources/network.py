@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from kvist.engine.ask import Ask
+from kvist.engine.elsewhere import Elsewhere
 from kvist.engine.operation import operation
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import NotFound
@@ -14,6 +15,8 @@ from kvist.resources.steps.power import virsh
 
 if TYPE_CHECKING:
     from kvist.resources.host import Host
+    from kvist.resources.netmap import map as _map
+    from kvist.resources.netrules import rules as _rules
     from kvist.virt.networks import NetworkState
 
 
@@ -70,3 +73,10 @@ class Networks:
             raise NotFound(f'there is no network "{name}"', hint="kvist net ls")
         if not (known[name].active and known[name].autostart):
             yield StartNetwork(name=name)
+
+    if TYPE_CHECKING:
+        map = _map
+        rules = _rules
+    else:
+        map = Elsewhere("kvist.resources.netmap:map")
+        rules = Elsewhere("kvist.resources.netrules:rules")
