@@ -140,7 +140,7 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         "kvist exec web -- ip link set eth0 up",
     ),
     ("guest card", lambda at: replace(at, guest=GUEST._replace(interfaces=())), "has no card", "kvist reboot web"),
-    ("dhcp", lambda at: replace(at, holders=at.holders[1:]), "dnsmasq is dead", "systemctl reload libvirtd"),
+    ("dhcp", lambda at: replace(at, holders=at.holders[1:]), "dnsmasq is dead", "systemctl reload-or-restart libvirtd"),
     (
         "dhcp",
         lambda at: replace(at, rules=foreign("input", Match("udp dport", "==", 67))),
@@ -175,7 +175,7 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         "dns",
         lambda at: replace(at, holders=at.holders[:1]),
         "nobody listens on UDP port 53",
-        "systemctl reload libvirtd",
+        "systemctl reload-or-restart libvirtd",
     ),
     (
         "dns",
@@ -206,7 +206,7 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         "nat",
         lambda at: replace(at, rules=without("LIBVIRT_PRT")),
         "no rule gives icmp, tcp, udp of 192.168.122.0/24 the host's address",
-        "systemctl reload libvirtd",
+        "systemctl reload-or-restart libvirtd",
     ),
     ("nat", lambda at: replace(at, rules=Ruleset({}, {})), "no rule gives", "systemctl restart libvirtd"),
     (

@@ -64,7 +64,7 @@ def test_a_masquerade_that_is_missing_is_told_for_each_protocol() -> None:
     rules = changed(LIBVIRT_PRT=Chain("ip", "nat", "LIBVIRT_PRT"))
     rows = wrong(seen(rules=rules))
     assert [(row.state, row.where, row.fix) for row in rows] == [
-        ("missing", "ip nat LIBVIRT_PRT", "systemctl reload libvirtd")
+        ("missing", "ip nat LIBVIRT_PRT", "systemctl reload-or-restart libvirtd")
     ] * 3
     assert rows[0].rule == "masquerade of tcp from 192.168.122.0/24"
     assert wrong(seen(NAT._replace(mode="isolated"), rules)) == []
@@ -82,7 +82,7 @@ def test_an_accept_that_is_missing_is_told(chain: str, purposes: list[str]) -> N
     rows = wrong(seen(rules=changed(**{chain: Chain("ip", "filter", chain)})))
     assert [row.purpose for row in rows] == purposes
     assert {(row.state, row.where, row.fix) for row in rows} == {
-        ("missing", f"ip filter {chain}", "systemctl reload libvirtd")
+        ("missing", f"ip filter {chain}", "systemctl reload-or-restart libvirtd")
     }
 
 

@@ -54,6 +54,9 @@ def answers(hand: Hand, address: str) -> bool | None:
 def daemon(hand: Hand) -> tuple[str, bool]:
     """Tell which daemon of libvirt's runs the networks, and whether systemd runs it."""
     modular = asked(hand, "pidof", "virtnetworkd") is not None
+    if not modular and asked(hand, "pidof", "libvirtd") is None:
+        # The modular daemon ends when nobody has asked it anything for two minutes.
+        modular = hand.has("virtnetworkd")
     return ("virtnetworkd" if modular else "libvirtd"), "system" in hand.names("/run/systemd")
 
 

@@ -27,7 +27,7 @@ class Daemon(NamedTuple):
     @property
     def reload(self) -> str:
         """Make it write its rules anew and start a dnsmasq that has died; no guest notices."""
-        return f"systemctl reload {self.name}" if self.systemd else f"pkill -HUP -x {self.name}"
+        return f"systemctl reload-or-restart {self.name}" if self.systemd else f"pkill -HUP -x {self.name}"
 
     @property
     def restart(self) -> str:
