@@ -51,8 +51,8 @@ class Verb(NamedTuple):
     """Options that make another verb of it, whose target stands first: ("pending:revert", "revert", "all")."""
     everywhere: str = ""
     """The function that asks all hosts at once, for --all-hosts."""
-    xml: bool = False
-    """What it shows has a document of libvirt's, for `-o xml`."""
+    forms: tuple[str, ...] = ()
+    """Forms of output that few have: xml, where there is a document of libvirt's, and svg, where something is drawn."""
     command: bool = False
     """What follows the object is a command line of its own, whose options are none of kvist's."""
 
@@ -278,6 +278,9 @@ NOUNS: dict[str, Noun] = {
                 Verb("unreserve", "Give a reserved address free.", NET, "network_names:unreserve"),
                 Verb("host add", "Give an address a name that guests find.", NET, "network_names:add_host"),
                 Verb("host remove", "Take such a name away.", NET, "network_names:remove_host"),
+                Verb("map", "Draw the networks of the host.", NET, "netmap:map", forms=("svg",)),
+                Verb("rules", "List the firewall rules for a network.", NET, "netrules:rules"),
+                Verb("diagnose", "Find out why a VM does not reach the network.", V, "diagnose:diagnose"),
             ),
         ),
         Noun(
@@ -285,7 +288,7 @@ NOUNS: dict[str, Noun] = {
             "Network filters: libvirt's own rules for the packets of a card.",
             (
                 Verb("ls", "List the filters.", F, "filter:Filters.ls", empty="there is no filter"),
-                Verb("show", "Show a filter, rule by rule.", F, "filter:Filters.show", xml=True),
+                Verb("show", "Show a filter, rule by rule.", F, "filter:Filters.show", forms=("xml",)),
                 Verb("create", "Make a filter.", F, "filter:Filters.create", then="kvist filter add {name} drop in"),
                 Verb("set", "Change a filter.", F, "filter:Filters.set", then="kvist filter show {name}"),
                 Verb(

@@ -93,11 +93,12 @@ def test_all_that_is_known_is_plain_data_also_of_a_vm_that_somebody_else_made(ho
 def test_the_exit_code_of_a_host_check_says_whether_something_is_in_the_way(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvist.host import checks
+    from kvist.host import checks, netchecks
     from kvist.host.checks import Finding
 
     found = [Finding("module", True, "loaded"), Finding("flag", None, "not to be told")]
     monkeypatch.setattr(checks, "kvm_findings", lambda: found)
+    monkeypatch.setattr(netchecks, "findings", lambda _seen: [])
     assert check().exit == 0
     found.append(Finding("device", False, "there is none", "modprobe kvm_intel"))
     assert check().exit == 1

@@ -36,7 +36,7 @@ def test_a_line_is_split_into_what_every_verb_has_and_the_rest(line: str, chosen
     [
         ("ls -o", "-o needs a value"),
         ("ls --host=", "--host needs a value"),
-        ("ls -o toml", '-o is one of table, json, yaml, name, xml, not "toml"'),
+        ("ls -o toml", '-o is one of table, json, yaml, name, xml, svg, not "toml"'),
         ("start web --allow everything", '--allow is one of replug, restart, recreate, not "everything"'),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_question_about_kvist_itself_ends_well(line: str, capsys: pytest.Captu
         ("xyzzy", 'there is no verb or noun "xyzzy"', "kvist --help"),
         ("trash lst", '"trash" has no verb "lst"; it has ls, restore, empty', "kvist trash ls"),
         ("trash frobnicate", '"trash" has no verb "frobnicate"; it has ls, restore, empty', "kvist trash --help"),
-        ("ls -o toml", '-o is one of table, json, yaml, name, xml, not "toml"', ""),
+        ("ls -o toml", '-o is one of table, json, yaml, name, xml, svg, not "toml"', ""),
     ],
 )
 def test_a_line_that_nobody_understands_says_what_is_nearest(

@@ -28,6 +28,10 @@ def load(verb: Verb) -> Any:
     return found
 
 
+RARE = {"xml": ("shows no document", "-o json"), "svg": ("draws nothing", "kvist net map -o svg")}
+"""Forms of output that only those verbs have which say so, what others are told, and the way out."""
+
+
 def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     """Run a verb with these words behind it; gives the exit code."""
     from kvist.cli.parser import Line
@@ -38,8 +42,9 @@ def call(verb: Verb, words: Sequence[str], chosen: Globals) -> int:
     if any(word in ("-h", "--help", "--help-all") for word in before):
         line.print_help(whole="--help-all" in before)
         return 0
-    if chosen.output == "xml" and not verb.xml:
-        raise Invalid(f"`kvist {spelled(verb)}` shows no document", path="-o", hint="-o json")
+    if chosen.output in RARE and chosen.output not in verb.forms:
+        lacking, hint = RARE[chosen.output]
+        raise Invalid(f"`kvist {spelled(verb)}` {lacking}", path="-o", hint=hint)
     try:
         names, values = line.read(words)
     except Invalid as wrong:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from kvist.errors import Invalid
 
-OUTPUTS = ("table", "json", "yaml", "name", "xml")
+OUTPUTS = ("table", "json", "yaml", "name", "xml", "svg")
 ALLOWED = ("replug", "restart", "recreate")
 
 
@@ -63,7 +63,7 @@ CHOICES = {"output": OUTPUTS, "allow": ALLOWED}
 
 HELP = (
     ("-H, --host HOST", "the host to act on: a name (kvist host add), a libvirt URI or sandbox:NAME [kvist host show]"),
-    ("-o, --output FORM", "table, json, yaml or name; xml where there is a document"),
+    ("-o, --output FORM", "table, json, yaml or name; xml where there is a document, svg where a verb draws"),
     ("--dry-run", "say what would be done and do nothing"),
     ("--show-virsh", "also print the commands a person would have typed instead"),
     ("--allow HOW", "let the guest be disrupted this much: replug, restart, recreate"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvist.engine.plan import Plan
     from kvist.engine.step import Change
     from kvist.errors import KvistError
+    from kvist.resources.netoutline import Branch
 
 
 def show(result: Any, chosen: Globals) -> None:
@@ -23,6 +24,10 @@ def show(result: Any, chosen: Globals) -> None:
         _out(result.xml)
     elif chosen.output in ("json", "yaml"):
         _data(plain(result), chosen.output)
+    elif chosen.output == "svg":
+        _out(result.svg())
+    elif hasattr(result, "outline"):
+        _trees(result.outline(), chosen)
     elif isinstance(result, str):
         _out(result if result.endswith("\n") else result + "\n")
     elif isinstance(result, list):
@@ -37,6 +42,15 @@ def show(result: Any, chosen: Globals) -> None:
         _out(f"{next(iter(_mapping(result).values()))}\n")
     else:
         _record(_mapping(result))
+
+
+def _trees(trees: Sequence[Branch], chosen: Globals) -> None:
+    from kvist.cli.outline import drawing
+
+    if chosen.output == "name":
+        _out("".join(f"{tree.name}\n" for tree in trees))
+    else:
+        _out(drawing(trees, sys.stdout))
 
 
 def answer(done: Answer, chosen: Globals) -> None:

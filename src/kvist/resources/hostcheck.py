@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 
 def check() -> Rows[Finding]:
-    """Look whether this machine runs VMs by KVM: what was seen, and what to type where something is in the way.
+    """Look whether this machine runs VMs by KVM, and whether their networks can work: what was seen, and what mends it.
 
-    Exit code 1 when something is. VMs run all the same then, emulated, which is slower.
+    Of networks: two packet filters at once, firewalld, rules of Docker's and others that drop what guests send,
+    servers that hold the ports of DNS and DHCP, subnets that overlap. Exit code 1 when something is in the way.
+    Without KVM, VMs run all the same, emulated, which is slower.
 
     Example: kvist host check -o json
     """
+    from kvist.host import netchecks
     from kvist.host.checks import kvm_findings
+    from kvist.host.hand import Hand
 
-    found = kvm_findings()
+    found = [*kvm_findings(), *netchecks.findings(netchecks.look(Hand()))]
     return Rows(found, exit=int(any(finding.ok is False for finding in found)))

@@ -25,6 +25,8 @@ from kvist.xml.document import Document
 
 if TYPE_CHECKING:
     from kvist.resources.host import Host
+    from kvist.resources.netmap import map as _map
+    from kvist.resources.netrules import rules as _rules
     from kvist.resources.network_making import Maker
     from kvist.resources.network_names import Namer
     from kvist.resources.network_setting import Setter
@@ -240,5 +242,9 @@ class Networks(Maker, Setter, Namer):
 
     if TYPE_CHECKING:
         show = _show
+        map = _map
+        rules = _rules
     else:
         show = Elsewhere("kvist.resources.network_show:show")
+        map = Elsewhere("kvist.resources.netmap:map")
+        rules = Elsewhere("kvist.resources.netrules:rules")

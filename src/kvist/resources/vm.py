@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kvist.resources.address import ip as _ip
     from kvist.resources.cards import Cards
     from kvist.resources.devices import Devices
+    from kvist.resources.diagnose import diagnose as _diagnose
     from kvist.resources.disks import DiskList
     from kvist.resources.drives import Drives
     from kvist.resources.host import Host
@@ -303,6 +304,7 @@ class Machine:
         save = _save
         restore = _restore
         dump = _dump
+        diagnose = _diagnose
     else:
         set = Elsewhere("kvist.resources.setting:set")
         unset = Elsewhere("kvist.resources.setting:unset")
@@ -315,6 +317,7 @@ class Machine:
         save = Elsewhere("kvist.resources.saving:save")
         restore = Elsewhere("kvist.resources.saving:restore")
         dump = Elsewhere("kvist.resources.saving:dump")
+        diagnose = Elsewhere("kvist.resources.diagnose:diagnose")
 
     @property
     def nics(self) -> Cards:
