@@ -20,6 +20,7 @@ class Subject(Enum):
     VMS = "vms"
     IMAGES = "images"
     NETWORKS = "networks"
+    FORWARDS = "forwards"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"
@@ -241,6 +242,36 @@ NOUNS: dict[str, Noun] = {
             (
                 Verb("ls", "List the networks.", Subject.NETWORKS, "network:Networks.ls", empty="there is no network"),
                 Verb("start", "Start a network, now and with the host.", Subject.NETWORKS, "network:Networks.start"),
+                Verb("expose", "Let other hosts reach the guests of a network.", Subject.NETWORKS, "exposing:expose"),
+                Verb("unexpose", "Let them reach it no longer.", Subject.NETWORKS, "exposing:unexpose"),
+            ),
+        ),
+        Noun(
+            "forward",
+            "Ports of the host that lead to guests.",
+            (
+                Verb(
+                    "ls",
+                    "List the forwards.",
+                    Subject.FORWARDS,
+                    "forwards:Forwards.ls",
+                    empty="no port is forwarded; kvist forward add 8080 web:80 forwards one",
+                ),
+                Verb(
+                    "add",
+                    "Forward ports of the host to a VM.",
+                    Subject.FORWARDS,
+                    "forwards:Forwards.add",
+                    then="kvist forward ls",
+                ),
+                Verb("remove", "Forward ports no longer.", Subject.FORWARDS, "forwards:Forwards.remove"),
+                Verb(
+                    "restore",
+                    "Put the forwards in force again.",
+                    Subject.FORWARDS,
+                    "forwards:Forwards.restore",
+                    then="kvist forward ls",
+                ),
             ),
         ),
         Noun(
@@ -290,6 +321,7 @@ NOUNS: dict[str, Noun] = {
                     empty="no host has a name; kvist host add NAME URI gives one",
                 ),
                 Verb("add", "Give a host a name.", NONE, "hosts:add", then="kvist ls --host {name}"),
+                Verb("set", "Change settings of a host's kernel.", Subject.HOST, "hostsetting:set"),
                 Verb("use", "Take a host where none is named.", NONE, "hosts:use", then="kvist host show"),
                 Verb("remove", "Forget hosts.", NONE, "hosts:remove"),
             ),

@@ -29,8 +29,8 @@ def test_a_question_about_kvist_itself_ends_well(line: str, capsys: pytest.Captu
         ("strat web", 'there is no verb or noun "strat"', "kvist start web"),
         ("imag ls", 'there is no verb or noun "imag"', "kvist image ls"),
         ("xyzzy", 'there is no verb or noun "xyzzy"', "kvist --help"),
-        ("net lst", '"net" has no verb "lst"; it has ls, start', "kvist net ls"),
-        ("net frobnicate", '"net" has no verb "frobnicate"; it has ls, start', "kvist net --help"),
+        ("trash lst", '"trash" has no verb "lst"; it has ls, restore, empty', "kvist trash ls"),
+        ("trash frobnicate", '"trash" has no verb "frobnicate"; it has ls, restore, empty', "kvist trash --help"),
         ("ls -o xml", '-o is one of table, json, yaml, name, not "xml"', ""),
     ],
 )

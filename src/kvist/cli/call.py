@@ -96,6 +96,8 @@ class _Call:
                 owner = host.images
             case Subject.NETWORKS:
                 owner = host.networks
+            case Subject.FORWARDS:
+                owner = host.forwards
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:

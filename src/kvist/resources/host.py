@@ -13,6 +13,7 @@ from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
+    from kvist.resources.forwards import Forwards
     from kvist.resources.history import History
     from kvist.resources.image import Images
     from kvist.resources.machines import Machines
@@ -81,6 +82,8 @@ class Host:
     Example: `kvist.connect("qemu+ssh://root@hv2/system").vm("web").start()`.
     """
 
+    kind = "host"
+
     def __init__(
         self,
         connection: Connection,
@@ -140,6 +143,13 @@ class Host:
         from kvist.resources.network import Networks
 
         return Networks(self)
+
+    @cached_property
+    def forwards(self) -> Forwards:
+        """Ports of the host that lead to guests."""
+        from kvist.resources.forwards import Forwards
+
+        return Forwards(self)
 
     @cached_property
     def images(self) -> Images:
