@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import Failed, Unsupported
+from kvist.errors import Denied, Failed, Unsupported
 from kvist.host import nft
 from kvist.host.nft import Chain, Hook, Map, Rule, Table, address, interface, mark, number, one_of
 from kvist.values import Mac, PortRange
@@ -245,6 +245,12 @@ def enforce(hand: Hand, wanted: Crossing) -> None:
     _close(hand, [each for each in before if each not in after], {bridge for bridge, _ in after})
     _install(hand)
     hand.run([RESTORE])
+    left = {card for _, card in before} & {card for _, card in set(after) - set(before)}
+    for card in wanted.cards:
+        if _tail(card.mac) in left:
+            # It is on another bridge now: what was learnt of it there is wrong here.
+            for known in ("leased", "seen"):
+                hand.run(["nft", "delete", "element", "inet", TABLE, known, one_of((mark(card.key),))], check=False)
 
 
 def intact(hand: Hand, wanted: Crossing) -> str:
@@ -392,9 +398,11 @@ def _localnet(bridge: str) -> str:
 
 
 def check_tools(hand: Hand) -> None:
-    """Raise Unsupported when the host lacks a program that this needs."""
+    """Raise Unsupported when the host lacks a program that this needs, Denied when this user may not use it."""
     if not hand.has("nft"):
         raise Unsupported('program "nft" is not installed on the host', hint="apt install nftables")
+    if hand.run(["id", "-u"]).text.strip() != "0":
+        raise Denied("the firewall of the host is root's", hint="sudo kvist forward add 8080 web:80")
 
 
 def check_keys(cards: tuple[Card, ...]) -> None:

@@ -101,7 +101,11 @@ def _said(root: Element) -> list[str]:
     return [str(one.text) for one in root.iterfind("metadata/{urn:kvist:1}vm/{urn:kvist:1}forward") if one.text]
 
 
-def card_of(name: str, root: Element, known: dict[str, Network], leases: dict[str, str]) -> Card:
+Leases = dict[tuple[str, str], str]
+"""Addresses by network and card."""
+
+
+def card_of(name: str, root: Element, known: dict[str, Network], leases: Leases) -> Card:
     """Choose the card of a VM that a forward leads to: the first one that the host reaches.
 
     Raises Unsupported, with what each card is, when there is none.
@@ -127,17 +131,18 @@ def card_of(name: str, root: Element, known: dict[str, Network], leases: dict[st
             reasons.append(f"the host does not reach card {address}: it is of type {element.get('type')}")
         else:
             masked = net is None or net.mode in MASKED
-            return Card(Mac.parse(address), bridge, leases.get(address, ""), masked)
+            told = leases.get((net.name, address), "") if net else ""
+            return Card(Mac.parse(address), bridge, told, masked)
     raise Unsupported(
         f'cannot forward to VM "{name}": {"; ".join(reasons) or "it has no network card"}',
         hint=f"kvist nic add {name} default",
     )
 
 
-def leased(at: Site) -> dict[str, str]:
-    """Give the newest IPv4 lease of each card, by its MAC address."""
+def leased(at: Site) -> Leases:
+    """Give the newest IPv4 lease of each card on each network."""
     given = sorted(at.connection.networks.leases(), key=lambda lease: lease.expiry)
-    return {lease.mac.lower(): lease.address for lease in given if ":" not in lease.address}
+    return {(lease.network, lease.mac.lower()): lease.address for lease in given if ":" not in lease.address}
 
 
 def wanted(
@@ -151,8 +156,8 @@ def wanted(
 ) -> Crossing:
     """Work out what is to cross: what is written down, with what comes and without what goes.
 
-    `told` are addresses of VMs that no lease knows; `exposed` and `hidden` are networks with interfaces. A VM that has
-    gone, or has lost its card, has no forward.
+    `told` are addresses of VMs that somebody knows better than their leases; `exposed` and `hidden` are networks with
+    interfaces. A VM that has gone, or has lost its card, has no forward.
     """
     documents = dict(at.connection.domains.documents())
     known = networks(at)
@@ -167,7 +172,7 @@ def wanted(
         except (Unsupported, KeyError):
             # It was refused when it was made: what it led to has changed since, and leads nowhere until it is back.
             continue
-        card = card._replace(told=card.told or (told or {}).get(one.vm, ""))
+        card = card._replace(told=(told or {}).get(one.vm) or card.told)
         way = one.forward
         openings.append(Opening(card, way.ports, way.to, way.source, way.address, way.interface))
     check_keys(tuple(opening.card for opening in openings))

@@ -195,7 +195,7 @@ class Forwards:
             )
 
     def _address(self, vm: Machine) -> tuple[tuple[str, str], ...]:
-        """Give where a VM is that no lease knows: by its agent, or as a neighbour of the host."""
+        """Give where a VM is: by its agent, which knows best, its lease, or as a neighbour of the host."""
         if not vm.state.active:
             return ()
         from kvist.resources.address import addresses

@@ -11,6 +11,9 @@ from kvist.engine.step import Site, Step
 from kvist.errors import Conflict, Invalid
 from kvist.host import sysctl
 from kvist.resources.steps.crossing import SetSysctl
+from kvist.xml.codec import BOOL
+from kvist.xml.field import LIVE, aside
+from kvist.xml.spec import Spec
 
 if TYPE_CHECKING:
     from kvist.resources.host import Host
@@ -18,25 +21,38 @@ if TYPE_CHECKING:
 IP_FORWARD = "net.ipv4.ip_forward"
 
 
+class Kernel(Spec):
+    """Settings of a host's kernel."""
+
+    PAGE = "https://libvirt.org/firewall.html"
+
+    ip_forward: bool | None = aside(
+        BOOL, applies=LIVE, doc="The host passes packets on between its networks.", default=None
+    )
+
+
+KEYS = {"ip_forward": IP_FORWARD}
+"""What the kernel calls them."""
+
+
 @operation
 def set(
     self: Host,
-    *,
-    ip_forward: Annotated[bool | None, Ask("the host passes packets on between its networks")] = None,
+    settings: Annotated[Kernel, Ask("what is to be otherwise", group="Settings")] = Kernel(),  # noqa: B008 - immutable
 ) -> Iterator[Step]:
     """Change settings of a host's kernel, now and for its next boot.
 
     Example: kvist host set --ip-forward
     """
-    if ip_forward is None:
+    wish = {KEYS[name]: "1" if value else "0" for name, value in settings.items() if value is not None}
+    if not wish:
         raise Invalid("say what is to be otherwise", hint="kvist host set --ip-forward")
-    value = "1" if ip_forward else "0"
-    if file := sysctl.overruled(self.hand, IP_FORWARD, value):
-        raise Conflict(
-            f'file "{file}" says otherwise of {IP_FORWARD}, and is read later at boot',
-            hint=f"take {IP_FORWARD} out of {file}",
-        )
-    yield from setting(self.site, IP_FORWARD, value)
+    for key, value in wish.items():
+        if file := sysctl.overruled(self.hand, key, value):
+            raise Conflict(
+                f'file "{file}" says otherwise of {key}, and is read later at boot', hint=f"take {key} out of {file}"
+            )
+        yield from setting(self.site, key, value)
 
 
 def setting(at: Site, key: str, value: str) -> Iterator[Step]:

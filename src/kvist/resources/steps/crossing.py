@@ -27,7 +27,7 @@ class Enforce(Step):
     """VMs and their new forwards."""
     gone: tuple[tuple[str, str], ...] = ()
     told: tuple[tuple[str, str], ...] = ()
-    """VMs and their addresses, for those that have no lease."""
+    """VMs and their addresses, where they are known better than by a lease."""
     exposed: tuple[tuple[str, str], ...] = ()
     """Networks and the interfaces from which they are reached from now on."""
     hidden: tuple[tuple[str, str], ...] = ()
@@ -94,7 +94,8 @@ class SetSysctl(Step):
             raise Failed(f"{self.key} is {now}, not {self.after}")
 
     def changes(self) -> tuple[Change, ...]:
-        return (Change("host", self.key.rpartition(".")[2], self.before, self.after, "live, and at the next boot"),)
+        before = self.before if self.kept == self.before else f"{self.before}, and not kept"
+        return (Change("host", self.key.rpartition(".")[2], before, self.after, "live, and at the next boot"),)
 
     def commands(self) -> tuple[Command, ...]:
         return (
