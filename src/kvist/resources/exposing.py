@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Invalid, Problem, Unsupported
-from kvist.host import crossing
+from kvist.host import enforcement
 from kvist.host.links import Link, links
 from kvist.resources.crossings import Network, network, wanted
 from kvist.resources.hostsetting import forwarding
@@ -45,13 +45,13 @@ def expose(
     known = {link.name: link for link in links(at.hand)}
     if problems := _problems(found, from_, known):
         raise Invalid(problems)
-    crossing.check_tools(at.hand)
+    enforcement.check_tools(at.hand)
     yield from forwarding(at)
     after = tuple(dict.fromkeys((*found.exposed, *from_)))
     new = [uplink for uplink in after if uplink not in found.exposed]
     if new:
         yield MarkExposed(name=name, before=found.exposed, after=after, told=route_to(found, known[new[0]]))
-    if new or crossing.intact(at.hand, wanted(at)):
+    if new or enforcement.intact(at.hand, wanted(at)):
         yield Enforce(exposed=tuple((name, uplink) for uplink in new))
 
 

@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
 from kvist.errors import Conflict, Invalid, Problem, Unsupported
-from kvist.host import crossing
+from kvist.host import enforcement
 from kvist.resources.alter import alter
 from kvist.resources.crossings import Led, card_of, leased, led, networks, wanted
 from kvist.resources.hostsetting import forwarding
@@ -74,8 +74,8 @@ class Forwards:
         if not found:
             return []
         at = self.site
-        trouble = crossing.intact(at.hand, wanted(at))
-        known, leases, where = networks(at), leased(at), crossing.whereabouts(at.hand)
+        trouble = enforcement.intact(at.hand, wanted(at))
+        known, leases, where = networks(at), leased(at), enforcement.whereabouts(at.hand)
         documents = dict(at.connection.domains.documents())
         rows: list[Row] = []
         for one in found:
@@ -115,12 +115,12 @@ class Forwards:
         vm = self.host.vm(name)
         have = vm.spec.forwards or ()
         if Forward.parse(str(forward)) in map(Forward.parse, have):
-            if trouble := crossing.intact(self.site.hand, wanted(self.site)):
+            if trouble := enforcement.intact(self.site.hand, wanted(self.site)):
                 self.site.report(f"it is written down, but {trouble}", None)
                 yield Enforce(told=self._address(vm))
             return
         card_of(name, vm.document().root, networks(self.site), {})
-        crossing.check_tools(self.site.hand)
+        enforcement.check_tools(self.site.hand)
         self._check_free(forward, name)
         yield from forwarding(self.site)
         yield from alter(vm, Vm(forwards=(*have, str(forward))))
@@ -152,9 +152,9 @@ class Forwards:
         """
         want = wanted(self.site)
         if want.openings or want.exposures:
-            if crossing.intact(self.site.hand, want):
+            if enforcement.intact(self.site.hand, want):
                 yield Enforce()
-        elif crossing.written(self.site.hand):
+        elif enforcement.written(self.site.hand):
             yield Enforce()
 
     def _check_free(self, forward: Forward, name: str) -> None:

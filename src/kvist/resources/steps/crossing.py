@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from kvist.engine.locks import holding
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
-from kvist.host import crossing, sysctl
+from kvist.host import enforcement, sysctl
+from kvist.host.crossing import TABLE, Crossing
 from kvist.resources.crossings import Led, wanted
 from kvist.specs.forward import Forward
 
@@ -33,9 +34,9 @@ class Enforce(Step):
     hidden: tuple[tuple[str, str], ...] = ()
 
     def describe(self) -> str:
-        return f"load the firewall's table {crossing.TABLE}"
+        return f"load the firewall's table {TABLE}"
 
-    def _want(self, at: Site, *, back: bool) -> crossing.Crossing:
+    def _want(self, at: Site, *, back: bool) -> Crossing:
         come, gone, exposed, hidden = self.come, self.gone, self.exposed, self.hidden
         if back:
             come, gone, exposed, hidden = gone, come, hidden, exposed
@@ -52,15 +53,18 @@ class Enforce(Step):
     def _enforce(self, at: Site, *, back: bool) -> None:
         # Another kvist looks only when this one has written: none of them loads a table that lacks the other's.
         with holding(at.connection.uri, (FIREWALL,), patience=at.patience, tell=at.report, look=at.look):
-            crossing.enforce(at.hand, self._want(at, back=back))
+            enforcement.enforce(at.hand, self._want(at, back=back))
 
     def verify(self, at: Site) -> None:
         want = self._want(at, back=False)
-        if (want.openings or want.exposures) and (lacking := crossing.intact(at.hand, want)):
+        if (want.openings or want.exposures) and (lacking := enforcement.intact(at.hand, want)):
             raise Failed(f"what was put in force did not hold: {lacking}")
 
     def commands(self) -> tuple[Command, ...]:
-        return (Command(("nft", "-f", crossing.RULES)), Command(("iptables", "-I", "FORWARD", "1", *crossing.PASS)))
+        return (
+            Command(("nft", "-f", enforcement.RULES)),
+            Command(("iptables", "-I", "FORWARD", "1", *enforcement.PASS)),
+        )
 
 
 def _led(pairs: tuple[tuple[str, str], ...]) -> list[Led]:
