@@ -57,6 +57,8 @@ def guests(line: Kvist, out: Outside) -> Iterator[None]:
     line("create", WEB, *base, "--nic", f"default,mac={CARD}")
     line("create", SIBLING, *base, "--wait", "agent")
     line("wait", WEB, "agent")
+    for name in (WEB, SIBLING):
+        line("wait", name, "ip")
     yield
     line("delete", WEB, SIBLING, "--force", "--purge", "--yes")
 
@@ -290,6 +292,9 @@ def test_what_makes_no_sense_is_refused_with_all_its_problems(line: Kvist) -> No
     assert all(word in said for word in ("VM:PORT", "--from", "--on"))
     assert "no interface" in line.refused("forward", "add", "8090", f"{WEB}:80", "--on", "nix0", code=2)
     assert "there is no VM" in line.refused("forward", "add", "8090", "nobody:80", code=3)
+    line("forward", "add", "9000-9001", f"{WEB}:80-81")
+    assert "kvist forward remove 9000-9001/tcp" in line.refused("forward", "remove", "9001", code=1)
+    line("forward", "remove", "9000-9001")
     assert line.json("forward", "ls") == []
 
 
@@ -403,7 +408,8 @@ def test_a_guest_of_an_isolated_network_answers_a_forward_though_it_has_no_gatew
     line: Kvist, ways: Ways, virsh: Virsh, sh: Callable[..., str]
 ) -> None:
     bridge, ip = "<bridge name='virbr7' stp='off' delay='0'/>", "<ip address='10.77.0.1' prefix='24'/>"
-    virsh("net-create", "/dev/stdin", input=f"<network><name>fwdiso</name>{bridge}{ip}</network>")
+    virsh("net-define", "/dev/stdin", input=f"<network><name>fwdiso</name>{bridge}{ip}</network>")
+    virsh("net-start", "fwdiso")
     try:
         line("nic", "set", SIBLING, "default", "--network", "fwdiso")
         renumbered(line, SIBLING, "10.77.0.5")
@@ -413,8 +419,15 @@ def test_a_guest_of_an_isolated_network_answers_a_forward_though_it_has_no_gatew
         renumbered(line, SIBLING, "10.77.0.6")
         until("200", lambda: ways.outside(8092, seconds=2))
         assert line.json("forward", "ls")[0]["address"] == "10.77.0.6"
+        # Nor is it forgotten when another is made while its network is off.
+        virsh("net-destroy", "fwdiso")
+        line("forward", "add", "8094", f"{WEB}:80")
+        line("forward", "remove", "8094")
+        assert "8092" in sh("nft", "list", "table", "inet", "kvist")
+        virsh("net-start", "fwdiso")
         line("forward", "remove", "8092")
         assert remains(sh) == []
     finally:
-        line("nic", "set", SIBLING, "fwdiso", "--network", "default", code=0)
-        virsh("net-destroy", "fwdiso")
+        line("nic", "set", SIBLING, "fwdiso", "--network", "default")
+        virsh("net-destroy", "fwdiso", check=False)
+        virsh("net-undefine", "fwdiso")

@@ -10,7 +10,7 @@ why="kvist: port forwards and exposed networks"
 exec 9<"$0"
 flock -w 20 9
 
-nft -f "$at/crossing.nft"
+nft -f "$at/crossing.nft" || exit 1
 
 # libvirt rejects what is new on its way to a NAT network, and a verdict in a table of one's own does not outweigh that:
 # so this one rule stands before libvirt's, and takes what kvist's own table has marked.

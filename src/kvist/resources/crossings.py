@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import Conflict, NotFound, Unsupported
+from kvist.errors import NotFound, Unsupported
 from kvist.host.crossing import Card, Crossing, Exposure, Opening, check_keys
 from kvist.specs.forward import Forward
 from kvist.values import Cidr, Mac
@@ -70,7 +70,7 @@ def networks(at: Site) -> dict[str, Network]:
 def _network(name: str, root: Element, bridge: str) -> Network:
     from ipaddress import IPv4Interface
 
-    forward = root.find("forward")
+    forward, named = root.find("forward"), root.find("bridge")
     given = [
         IPv4Interface(f"{one.get('address')}/{one.get('prefix') or one.get('netmask') or 32}")
         for one in root.iterfind("ip")
@@ -79,7 +79,8 @@ def _network(name: str, root: Element, bridge: str) -> Network:
     return Network(
         name,
         "" if forward is None else str(forward.get("mode", "nat")),
-        bridge,
+        # Rules may name a bridge that is not there: its network is started later.
+        bridge or ("" if named is None else str(named.get("name", ""))),
         tuple(Cidr(str(one.network.network_address), one.network.prefixlen) for one in given),
         tuple(str(one.ip) for one in given),
         Exposed.read(root).exposed or (),
@@ -122,11 +123,7 @@ def card_of(name: str, root: Element, known: dict[str, Network], leases: Leases)
         if element.get("type") == "network" and net is None:
             reasons.append(f'network "{source.get("network")}" of card {address} is not there')
         elif net is not None and not net.bridge:
-            reasons.append(
-                f'network "{net.name}" of card {address} is not active'
-                if net.mode in ("", "nat", "route", "open", "bridge")
-                else f'the host does not reach card {address}: network "{net.name}" is of mode {net.mode}'
-            )
+            reasons.append(f'the host does not reach card {address}: network "{net.name}" is of mode {net.mode}')
         elif not bridge:
             reasons.append(f"the host does not reach card {address}: it is of type {element.get('type')}")
         else:
@@ -187,10 +184,8 @@ def wanted(
 
 
 def network(at: Site, name: str) -> Network:
-    """Find one network. Raises NotFound, Conflict when it does not run."""
+    """Find one network. Raises NotFound."""
     found = networks(at).get(name)
     if found is None:
         raise NotFound(f'there is no network "{name}"', hint="kvist net ls")
-    if not found.bridge and found.mode in ("", "nat", "route", "open"):
-        raise Conflict(f'network "{name}" is not active', hint=f"kvist net start {name}")
     return found

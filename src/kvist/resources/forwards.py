@@ -134,7 +134,14 @@ class Forwards:
 
         Example: kvist forward remove 53/udp
         """
-        going = [one for one in self.all() if one.forward.ports == port]
+        listed = self.all()
+        going = [one for one in listed if one.forward.ports == port]
+        wider = [one.forward.ports for one in listed if one.forward.meets(Forward(port, port.first))]
+        if wider and not going:
+            raise Conflict(
+                f"port {port} is not forwarded by itself, but as a part of {wider[0]} or with it",
+                hint=f"kvist forward remove {wider[0]}",
+            )
         for name in dict.fromkeys(one.vm for one in going):
             vm = self.host.vm(name)
             stay = tuple(text for text in vm.spec.forwards or () if Forward.parse(text).ports != port)
