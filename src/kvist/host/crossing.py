@@ -155,8 +155,8 @@ def _learn_leased(card: Card) -> Rule:
 
 def _learn_seen(card: Card) -> Rule:
     bridge = interface(card.bridge)
-    # Only what this host would answer by the same bridge can be an address of the guest's. By its name: the number of an
-    # interface (oif) is not there before it is, and another one when its network was started anew.
+    # Only what this host would answer by the same bridge can be an address of the guest's. By its name: the number of
+    # an interface (oif) is not there before it is, and is another one when its network was started anew.
     belongs = ("ip", "saddr", "!=", "0.0.0.0", "fib", "saddr", "oifname", bridge, "fib", "saddr", "type", "!=", "local")  # noqa: S104
     return (
         *("iifname", bridge, "ct", "state", "new", "ether", "saddr", str(card.mac)),

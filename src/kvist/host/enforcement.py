@@ -48,7 +48,10 @@ def enforce(hand: Hand, wanted: Crossing) -> None:
         _dismantle(hand, before)
         return
     after = [(card.bridge, _tail(card.mac)) for card in wanted.cards]
-    hand.write(RULES, wanted.table().text())
+    text = wanted.table().text()
+    # Tried before anything is written: what a kernel or nft of another age does not take changes nothing.
+    hand.run(["nft", "--check", "--file", "-"], input=text.encode())
+    hand.write(RULES, text)
     if after:
         hand.write(PORTS, "".join(f"{bridge} {card}\n" for bridge, card in after))
     else:
