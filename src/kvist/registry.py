@@ -22,6 +22,7 @@ class Subject(Enum):
     NETWORKS = "networks"
     FILTERS = "filters"
     BRIDGES = "bridges"
+    FORWARDS = "forwards"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"
@@ -68,7 +69,7 @@ class Noun(NamedTuple):
 
 
 V, M, ALL, NONE = Subject.VM, Subject.MANY, Subject.VMS, Subject.NOTHING
-NET, F = Subject.NETWORKS, Subject.FILTERS
+NET, BRIDGE, FORWARD, F = Subject.NETWORKS, Subject.BRIDGES, Subject.FORWARDS, Subject.FILTERS
 
 MACHINE: dict[str, tuple[Verb, ...]] = {
     "Make and remove": (
@@ -278,9 +279,64 @@ NOUNS: dict[str, Noun] = {
                 Verb("unreserve", "Give a reserved address free.", NET, "network_names:unreserve"),
                 Verb("host add", "Give an address a name that guests find.", NET, "network_names:add_host"),
                 Verb("host remove", "Take such a name away.", NET, "network_names:remove_host"),
+                Verb("expose", "Let other hosts reach the guests of a network.", NET, "exposing:expose"),
+                Verb("unexpose", "Let them reach it no longer.", NET, "exposing:unexpose"),
                 Verb("map", "Draw the networks of the host.", NET, "netmap:map", forms=("svg",)),
                 Verb("rules", "List the firewall rules for a network.", NET, "netrules:rules"),
                 Verb("diagnose", "Find out why a VM does not reach the network.", V, "diagnose:diagnose"),
+            ),
+        ),
+        Noun(
+            "bridge",
+            "Bridges of the host.",
+            (
+                Verb("ls", "List the bridges.", BRIDGE, "bridge:Bridges.ls", empty="there is no bridge"),
+                Verb("show", "Show all that is known about a bridge.", BRIDGE, "bridge:Bridges.show"),
+                Verb(
+                    "create",
+                    "Make a bridge, of the host's uplink too.",
+                    BRIDGE,
+                    "bridge:Bridges.create",
+                    then="kvist bridge show {name}",
+                ),
+                Verb("set", "Change a bridge.", BRIDGE, "bridge:Bridges.set"),
+                Verb("add-port", "Plug an interface of the host in.", BRIDGE, "bridge:Bridges.add_port"),
+                Verb("remove-port", "Unplug an interface.", BRIDGE, "bridge:Bridges.remove_port"),
+                Verb(
+                    "delete",
+                    "Remove a bridge; its address goes back to its port.",
+                    BRIDGE,
+                    "bridge:Bridges.delete",
+                    asks="delete the bridge?",
+                ),
+            ),
+        ),
+        Noun(
+            "forward",
+            "Ports of the host that lead to guests.",
+            (
+                Verb(
+                    "ls",
+                    "List the forwards.",
+                    FORWARD,
+                    "forwards:Forwards.ls",
+                    empty="no port is forwarded; kvist forward add 8080 web:80 forwards one",
+                ),
+                Verb(
+                    "add",
+                    "Forward ports of the host to a VM.",
+                    FORWARD,
+                    "forwards:Forwards.add",
+                    then="kvist forward ls",
+                ),
+                Verb("remove", "Forward ports no longer.", FORWARD, "forwards:Forwards.remove"),
+                Verb(
+                    "restore",
+                    "Put the forwards in force again.",
+                    FORWARD,
+                    "forwards:Forwards.restore",
+                    then="kvist forward ls",
+                ),
             ),
         ),
         Noun(
@@ -312,31 +368,6 @@ NOUNS: dict[str, Noun] = {
                     then="kvist filter show {name}",
                 ),
                 Verb("exclude", "Let a filter not include another.", F, "filter:Filters.exclude"),
-            ),
-        ),
-        Noun(
-            "bridge",
-            "Bridges of the host.",
-            (
-                Verb("ls", "List the bridges.", Subject.BRIDGES, "bridge:Bridges.ls", empty="there is no bridge"),
-                Verb("show", "Show all that is known about a bridge.", Subject.BRIDGES, "bridge:Bridges.show"),
-                Verb(
-                    "create",
-                    "Make a bridge, of the host's uplink too.",
-                    Subject.BRIDGES,
-                    "bridge:Bridges.create",
-                    then="kvist bridge show {name}",
-                ),
-                Verb("set", "Change a bridge.", Subject.BRIDGES, "bridge:Bridges.set"),
-                Verb("add-port", "Plug an interface of the host in.", Subject.BRIDGES, "bridge:Bridges.add_port"),
-                Verb("remove-port", "Unplug an interface.", Subject.BRIDGES, "bridge:Bridges.remove_port"),
-                Verb(
-                    "delete",
-                    "Remove a bridge; its address goes back to its port.",
-                    Subject.BRIDGES,
-                    "bridge:Bridges.delete",
-                    asks="delete the bridge?",
-                ),
             ),
         ),
         Noun(
@@ -386,6 +417,7 @@ NOUNS: dict[str, Noun] = {
                     empty="no host has a name; kvist host add NAME URI gives one",
                 ),
                 Verb("add", "Give a host a name.", NONE, "hosts:add", then="kvist ls --host {name}"),
+                Verb("set", "Change settings of a host's kernel.", Subject.HOST, "hostsetting:set"),
                 Verb("use", "Take a host where none is named.", NONE, "hosts:use", then="kvist host show"),
                 Verb("remove", "Forget hosts.", NONE, "hosts:remove"),
             ),

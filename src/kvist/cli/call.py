@@ -135,6 +135,8 @@ class _Call:
                 owner = host.filters
             case Subject.BRIDGES:
                 owner = host.bridges
+            case Subject.FORWARDS:
+                owner = host.forwards
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:

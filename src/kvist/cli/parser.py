@@ -135,7 +135,7 @@ class Line:
             self._add(parameter)
         group = self._group("Help" if self._groups else "")
         group.add_argument("-h", "--help", action="help", help="print this")
-        if any(parameter.expands for parameter in self.parameters):
+        if self._rare:
             group.add_argument("--help-all", action="help", help="print this with every setting there is")
         if rest := next((parameter.ask for parameter in self.parameters if parameter.ask.rest), None):
             # Shown only: these words are taken off the line before it is parsed.

@@ -39,7 +39,9 @@ COMMON = (
 def create(
     self: Machines,
     name: Annotated[str, Ask("what to call it", metavar="NAME")],
-    settings: Annotated[Vm, Ask("settings of the VM, as in `kvist set`", group="Settings", common=COMMON)] = Vm(),  # noqa: B008 - immutable
+    settings: Annotated[
+        Vm, Ask("settings of the VM, as in `kvist set`", group="Settings", common=COMMON, without=("forwards",))
+    ] = Vm(),  # noqa: B008 - immutable
     *,
     image: Annotated[
         str | None, Ask("image to make its first disk of", metavar="IMAGE", complete="image", group=SOURCE)

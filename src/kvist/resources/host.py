@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvist.host.hand import Hand
     from kvist.resources.bridge import Bridges
     from kvist.resources.filter import Filters
+    from kvist.resources.forwards import Forwards
     from kvist.resources.history import History
     from kvist.resources.image import Images
     from kvist.resources.machines import Machines
@@ -82,6 +83,8 @@ class Host:
 
     Example: `kvist.connect("qemu+ssh://root@hv2/system").vm("web").start()`.
     """
+
+    kind = "host"
 
     def __init__(
         self,
@@ -161,6 +164,13 @@ class Host:
         from kvist.resources.bridge import Bridges
 
         return Bridges(self)
+
+    @cached_property
+    def forwards(self) -> Forwards:
+        """Ports of the host that lead to guests."""
+        from kvist.resources.forwards import Forwards
+
+        return Forwards(self)
 
     @cached_property
     def images(self) -> Images:

@@ -27,7 +27,9 @@ COMMON: tuple[str, ...] = (
 @operation
 def set(
     self: Machine,
-    settings: Annotated[Vm, Ask("what is to be otherwise", group="Settings", common=COMMON)] = Vm(),  # noqa: B008 - immutable
+    settings: Annotated[
+        Vm, Ask("what is to be otherwise", group="Settings", common=COMMON, without=("forwards",))
+    ] = Vm(),  # noqa: B008 - immutable
     *,
     restart_now: Annotated[bool, RESTART_NOW] = False,
 ) -> Iterator[Step]:

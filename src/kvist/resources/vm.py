@@ -246,6 +246,11 @@ class Machine:
             )
         going = [] if keep_disks else belongings(self, named=disk)
         persistent = self.host.connection.domains.persistent(self.name)
+        if self.spec.forwards:
+            from kvist.resources.steps.crossing import Enforce
+
+            # First, so that it is the last to be taken back: then the VM is there again.
+            yield Enforce(gone=tuple((self.name, text) for text in self.spec.forwards))
         yield from given_free(self.host, [str(nic.mac) for nic in self.spec.nics if nic.mac])
         if persistent and not purge:
             from kvist.resources.retiring import retire, retire_volumes

@@ -78,6 +78,12 @@ class Identity(Spec):
         doc="Volumes that were made for it and go with it, as POOL/VOLUME.",
         default=None,
     )
+    forwards: tuple[str, ...] | None = items(
+        "metadata/kvist:vm/kvist:forward",
+        applies=LIVE,
+        doc="Ports of the host that lead to it; kvist forward adds and removes them.",
+        default=None,
+    )
 
 
 class Vm(Identity, Memory, Processor, Boot, Behaviour):

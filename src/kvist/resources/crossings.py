@@ -1,0 +1,192 @@
+"""What kvist lets cross on a host, worked out from what VMs and networks say of themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvist.errors import NotFound, Unsupported
+from kvist.host.crossing import Card, Crossing, Exposure, Opening, check_keys
+from kvist.specs.forward import Forward
+from kvist.values import Cidr, Mac
+from kvist.xml.document import Document
+from kvist.xml.field import LIVE, items
+from kvist.xml.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kvist.engine.step import Site
+    from kvist.xml.document import Element
+
+KNOWN = "<kvist:forward"
+MASKED = ("", "bridge")
+"""Networks whose guests have no gateway, or another one than this host: they answer this host only."""
+
+
+class Exposed(Spec):
+    """What a network says about who may reach its guests."""
+
+    TAG = "network"
+    PAGE = "https://libvirt.org/formatnetwork.html"
+    ORDER = ("name", "uuid", "metadata", "forward", "bridge", "mac", "domain", "dns", "ip", "route")
+
+    exposed: tuple[str, ...] | None = items(
+        "metadata/kvist:net/kvist:exposed/@from",
+        applies=LIVE,
+        doc="Interfaces of the host by which others may reach its guests.",
+        default=None,
+    )
+
+
+class Network(NamedTuple):
+    """A network, as far as packets that cross its edge are concerned."""
+
+    name: str
+    mode: str
+    """nat, route, open, bridge ...; empty where it is isolated."""
+    bridge: str
+    subnets: tuple[Cidr, ...]
+    """Its IPv4 networks."""
+    gateways: tuple[str, ...]
+    """The host's own addresses on it."""
+    exposed: tuple[str, ...]
+
+
+class Led(NamedTuple):
+    """A forward and the VM that it leads to."""
+
+    vm: str
+    forward: Forward
+
+
+def networks(at: Site) -> dict[str, Network]:
+    """Read the networks of a host, by name."""
+    active = {net.name: net.bridge for net in at.connection.networks.all()}
+    return {
+        name: _network(name, Document.parse(xml).root, active.get(name, ""))
+        for name, xml in at.connection.networks.stored().items()
+    }
+
+
+def _network(name: str, root: Element, bridge: str) -> Network:
+    from ipaddress import IPv4Interface
+
+    forward, named = root.find("forward"), root.find("bridge")
+    given = [
+        IPv4Interface(f"{one.get('address')}/{one.get('prefix') or one.get('netmask') or 32}")
+        for one in root.iterfind("ip")
+        if one.get("family", "ipv4") == "ipv4"
+    ]
+    return Network(
+        name,
+        "" if forward is None else str(forward.get("mode", "nat")),
+        # Rules may name a bridge that is not there: its network is started later.
+        bridge or ("" if named is None else str(named.get("name", ""))),
+        tuple(Cidr(str(one.network.network_address), one.network.prefixlen) for one in given),
+        tuple(str(one.ip) for one in given),
+        Exposed.read(root).exposed or (),
+    )
+
+
+def led(documents: Iterable[tuple[str, str]]) -> list[Led]:
+    """List the forwards that VMs have in their metadata, by port."""
+    found = [
+        Led(name, Forward.parse(text))
+        for name, xml in documents
+        if KNOWN in xml
+        for text in _said(Document.parse(xml).root)
+    ]
+    return sorted(found, key=lambda one: (one.forward.ports, one.vm, one.forward.on, one.forward.source))
+
+
+def _said(root: Element) -> list[str]:
+    return [str(one.text) for one in root.iterfind("metadata/{urn:kvist:1}vm/{urn:kvist:1}forward") if one.text]
+
+
+Leases = dict[tuple[str, str], str]
+"""Addresses by network and card."""
+
+
+def card_of(name: str, root: Element, known: dict[str, Network], leases: Leases) -> Card:
+    """Choose the card of a VM that a forward leads to: the first one that the host reaches.
+
+    Raises Unsupported, with what each card is, when there is none.
+    """
+    reasons: list[str] = []
+    for element in root.iterfind("devices/interface"):
+        mac, source = element.find("mac"), element.find("source")
+        if mac is None or source is None:
+            reasons.append(f"a card of type {element.get('type')} is no part of the host's networks")
+            continue
+        address = str(mac.get("address")).lower()
+        net = known.get(str(source.get("network", "")))
+        bridge = str(source.get("bridge") or (net.bridge if net else ""))
+        if element.get("type") == "network" and net is None:
+            reasons.append(f'network "{source.get("network")}" of card {address} is not there')
+        elif net is not None and not net.bridge:
+            reasons.append(f'the host does not reach card {address}: network "{net.name}" is of mode {net.mode}')
+        elif not bridge:
+            reasons.append(f"the host does not reach card {address}: it is of type {element.get('type')}")
+        else:
+            masked = net is None or net.mode in MASKED
+            told = leases.get((net.name, address), "") if net else ""
+            return Card(Mac.parse(address), bridge, told, masked)
+    raise Unsupported(
+        f'cannot forward to VM "{name}": {"; ".join(reasons) or "it has no network card"}',
+        hint=f"kvist nic add {name} default",
+    )
+
+
+def leased(at: Site) -> Leases:
+    """Give the newest IPv4 lease of each card on each network."""
+    given = sorted(at.connection.networks.leases(), key=lambda lease: lease.expiry)
+    return {(lease.network, lease.mac.lower()): lease.address for lease in given if ":" not in lease.address}
+
+
+def wanted(
+    at: Site,
+    *,
+    come: Iterable[Led] = (),
+    gone: Iterable[Led] = (),
+    told: dict[str, str] | None = None,
+    exposed: Iterable[tuple[str, str]] = (),
+    hidden: Iterable[tuple[str, str]] = (),
+) -> Crossing:
+    """Work out what is to cross: what is written down, with what comes and without what goes.
+
+    `told` are addresses of VMs that somebody knows better than their leases; `exposed` and `hidden` are networks with
+    interfaces. A VM that has gone, or has lost its card, has no forward.
+    """
+    documents = dict(at.connection.domains.documents())
+    known = networks(at)
+    going = set(gone)
+    listed = [one for one in led(documents.items()) if one not in going]
+    listed += [one for one in come if one not in listed]
+    leases = leased(at) if listed else {}
+    openings: list[Opening] = []
+    for one in listed:
+        try:
+            card = card_of(one.vm, Document.parse(documents[one.vm]).root, known, leases)
+        except (Unsupported, KeyError):
+            # It was refused when it was made: what it led to has changed since, and leads nowhere until it is back.
+            continue
+        card = card._replace(told=(told or {}).get(one.vm) or card.told)
+        way = one.forward
+        openings.append(Opening(card, way.ports, way.to, way.source, way.address, way.interface))
+    check_keys(tuple(opening.card for opening in openings))
+    pairs = {(net.name, uplink) for net in known.values() for uplink in net.exposed} | set(exposed)
+    exposures = [
+        Exposure(known[name].bridge, uplink)
+        for name, uplink in sorted(pairs - set(hidden))
+        if name in known and known[name].bridge
+    ]
+    spared = [gateway for net in known.values() if net.bridge for gateway in net.gateways]
+    return Crossing(tuple(openings), tuple(exposures), tuple(sorted(spared)))
+
+
+def network(at: Site, name: str) -> Network:
+    """Find one network. Raises NotFound."""
+    found = networks(at).get(name)
+    if found is None:
+        raise NotFound(f'there is no network "{name}"', hint="kvist net ls")
+    return found

@@ -1,0 +1,148 @@
+"""Steps on what crosses the edge of a host: kvist's own nft table, and settings of the kernel that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvist.engine.locks import holding
+from kvist.engine.step import Change, Command, Site, Step
+from kvist.errors import Failed
+from kvist.host import enforcement, sysctl
+from kvist.host.crossing import TABLE, Crossing
+from kvist.resources.crossings import Led, wanted
+from kvist.specs.forward import Forward
+
+FIREWALL = "host firewall"
+"""What is locked while the table is made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enforce(Step):
+    """Make the host's firewall say what VMs and networks say of themselves.
+
+    It looks at them when it is applied and when it is taken back, so that what others did meanwhile is not lost; what
+    this operation adds and takes is named here, whether or not it is written down by then.
+    """
+
+    come: tuple[tuple[str, str], ...] = ()
+    """VMs and their new forwards."""
+    gone: tuple[tuple[str, str], ...] = ()
+    told: tuple[tuple[str, str], ...] = ()
+    """VMs and their addresses, where they are known better than by a lease."""
+    exposed: tuple[tuple[str, str], ...] = ()
+    """Networks and the interfaces from which they are reached from now on."""
+    hidden: tuple[tuple[str, str], ...] = ()
+
+    def describe(self) -> str:
+        return f"load the firewall's table {TABLE}"
+
+    def _want(self, at: Site, *, back: bool) -> Crossing:
+        come, gone, exposed, hidden = self.come, self.gone, self.exposed, self.hidden
+        if back:
+            come, gone, exposed, hidden = gone, come, hidden, exposed
+        return wanted(
+            at, come=_led(come), gone=_led(gone), told=dict(self.told), exposed=exposed, hidden=hidden
+        )  # fmt: skip
+
+    def apply(self, at: Site) -> None:
+        self._enforce(at, back=False)
+
+    def undo(self, at: Site) -> None:
+        self._enforce(at, back=True)
+
+    def _enforce(self, at: Site, *, back: bool) -> None:
+        # Another kvist looks only when this one has written: none of them loads a table that lacks the other's.
+        with holding(at.connection.uri, (FIREWALL,), patience=at.patience, tell=at.report, look=at.look):
+            enforcement.enforce(at.hand, self._want(at, back=back))
+
+    def verify(self, at: Site) -> None:
+        want = self._want(at, back=False)
+        if (want.openings or want.exposures) and (lacking := enforcement.intact(at.hand, want)):
+            raise Failed(f"what was put in force did not hold: {lacking}")
+
+    def commands(self) -> tuple[Command, ...]:
+        return (
+            Command(("nft", "-f", enforcement.RULES)),
+            Command(("iptables", "-I", "FORWARD", "1", *enforcement.PASS)),
+        )
+
+
+def _led(pairs: tuple[tuple[str, str], ...]) -> list[Led]:
+    return [Led(name, Forward.parse(text)) for name, text in pairs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSysctl(Step):
+    """Set one value of the kernel's, now and for the next boot."""
+
+    key: str
+    before: str
+    """What the kernel said."""
+    kept: str | None
+    """What kvist's file said for the next boot; None where it said nothing."""
+    after: str
+
+    def describe(self) -> str:
+        return f"set {self.key} = {self.after}, now and for the next boot"
+
+    def apply(self, at: Site) -> None:
+        sysctl.put(at.hand, self.key, self.after)
+        sysctl.keep(at.hand, self.key, self.after)
+
+    def undo(self, at: Site) -> None:
+        sysctl.put(at.hand, self.key, self.before)
+        sysctl.keep(at.hand, self.key, self.kept)
+
+    def verify(self, at: Site) -> None:
+        if (now := sysctl.read(at.hand, self.key)) != self.after:
+            raise Failed(f"{self.key} is {now}, not {self.after}")
+
+    def changes(self) -> tuple[Change, ...]:
+        before = self.before if self.kept == self.before else f"{self.before}, and not kept"
+        return (Change("host", self.key.rpartition(".")[2], before, self.after, "live, and at the next boot"),)
+
+    def commands(self) -> tuple[Command, ...]:
+        return (
+            Command(("sysctl", "-w", f"{self.key}={self.after}")),
+            Command(("tee", sysctl.KEPT), f"{self.key} = {self.after}\n"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkExposed(Step):
+    """Write down in the document of a network from where it may be reached."""
+
+    name: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    told: str = ""
+    """The line that other hosts need."""
+
+    def describe(self) -> str:
+        return f'write down who may reach network "{self.name}"'
+
+    def apply(self, at: Site) -> None:
+        _write(at, self.name, self.after)
+
+    def undo(self, at: Site) -> None:
+        _write(at, self.name, self.before)
+
+    def changes(self) -> tuple[Change, ...]:
+        return (
+            Change(self.name, "exposed", ", ".join(self.before) or None, ", ".join(self.after) or None, "live"),
+            *((Change("other hosts", "route", None, self.told, "to be typed there"),) if self.told else ()),
+        )
+
+
+def _write(at: Site, name: str, uplinks: tuple[str, ...]) -> None:
+    from kvist.resources.crossings import Exposed
+    from kvist.xml.document import Document
+
+    found = at.connection.networks.stored().get(name)
+    if found is None:
+        # It has gone, and what it said with it.
+        return
+    document = Document.parse(found)
+    if (Exposed.read(document.root).exposed or ()) != uplinks:
+        Exposed(exposed=uplinks or None).write(document.root)
+        at.connection.networks.define(document.text(), name=name)
