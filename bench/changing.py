@@ -9,7 +9,7 @@ from bench.programs import BARE, KVIST, PYTHON
 from bench.race import Line, Rival, race, steady
 from bench.report import Row, compare
 
-from kvist.resources.host import Host, connect
+from kvist.resources.hosts.host import Host, connect
 from kvist.sandbox import sandbox as sandboxes
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm

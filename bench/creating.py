@@ -11,9 +11,9 @@ from bench.race import Line, Rival, race
 from bench.report import Row, compare
 
 from kvist.errors import Failed
-from kvist.resources.create import create
-from kvist.resources.host import Host, connect
-from kvist.resources.image import Image
+from kvist.resources.hosts.host import Host, connect
+from kvist.resources.images.image import Image
+from kvist.resources.making.create import create
 from kvist.resources.steps.definition import Define
 from kvist.resources.steps.storage import FillVolume, MakeVolume
 from kvist.sandbox import sandbox as sandboxes

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from kvist.host.run import Result, run
-from kvist.resources.host import Host, connect
+from kvist.resources.hosts.host import Host, connect
 from kvist.sandbox import sandbox as sandboxes
 from kvist.sandbox.sandbox import Sandbox
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 from kvist.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:

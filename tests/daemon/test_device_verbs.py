@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 
 if TYPE_CHECKING:
     from tests.daemon.conftest import Kvist

@@ -17,10 +17,10 @@ from kvist.cli.call import load
 from kvist.cli.parser import Line
 from kvist.errors import Invalid, KvistError, LibvirtFailed
 from kvist.host.run import run
-from kvist.registry import find
-from kvist.resources.filter_library import BUILT_IN
-from kvist.resources.filter_words import problems
-from kvist.resources.host import Host
+from kvist.registry.lookup import find
+from kvist.resources.filters.library import BUILT_IN
+from kvist.resources.filters.words import problems
+from kvist.resources.hosts.host import Host
 from kvist.sandbox.sandbox import Sandbox
 from kvist.specs.nwfilter import Filter, Rule, entries, meaning, same_filter
 from kvist.specs.nwfilter_protocols import PROTOCOLS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kvist.host.run import run
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 
 if TYPE_CHECKING:
     from tests.daemon.conftest import Kvist, Traces

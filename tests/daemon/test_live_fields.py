@@ -8,7 +8,7 @@ import pytest
 
 import kvist
 from kvist.engine.execute import carry_out
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.sandbox.sandbox import Sandbox
 from kvist.specs.disk import Disk
 from kvist.specs.nic import FilterParameter, Nic

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kvist.host.run import run
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 from kvist.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:

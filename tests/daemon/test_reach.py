@@ -13,7 +13,7 @@ import pytest
 
 from kvist.guest.picture import png_size
 from kvist.host.run import Result, run
-from kvist.resources.host import connect
+from kvist.resources.hosts.host import connect
 from kvist.sandbox.sandbox import Sandbox
 
 VM = "reach"
@@ -136,7 +136,7 @@ def test_a_guest_that_is_shut_down_meanwhile_is_waited_for_in_vain(kvist: Kvist,
     from threading import Timer
 
     from kvist.errors import Conflict
-    from kvist.resources.waiting import wait
+    from kvist.resources.reaching.waiting import wait
     from kvist.values import Duration
 
     host = connect(f"sandbox:{sandbox.name}")

@@ -12,7 +12,7 @@ import pytest
 
 from kvist.engine.plan import Plan
 from kvist.errors import KvistError
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 from kvist.sandbox.sandbox import Sandbox
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm

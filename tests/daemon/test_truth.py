@@ -15,7 +15,7 @@ import pytest
 from tests.daemon.outside import Outside, outside
 
 from kvist.host.run import Result, run, spawn
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 from kvist.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kvist.resources.forwarding import forwarded
-from kvist.resources.host import Host
-from kvist.resources.route import Route
+from kvist.resources.hosts.host import Host
+from kvist.resources.reaching.forwarding import forwarded
+from kvist.resources.reaching.route import Route
 
 if TYPE_CHECKING:
     from tests.daemon.conftest import Kvist, Traces

@@ -10,7 +10,7 @@ import pytest
 
 import kvist
 from kvist.cli.main import main
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.vm import Vm
 from kvist.values import Size
 

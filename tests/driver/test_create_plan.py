@@ -11,9 +11,9 @@ import pytest
 
 from kvist.engine.plan import Plan
 from kvist.errors import Conflict, Invalid
-from kvist.resources.creation import Creation
-from kvist.resources.host import Host, Place, connect
-from kvist.resources.image import _image
+from kvist.resources.hosts.host import Host, Place, connect
+from kvist.resources.images.image import _image
+from kvist.resources.making.creation import Creation
 from kvist.resources.steps.definition import Define
 from kvist.specs.disk import Disk
 from kvist.specs.graphics import Graphics
@@ -164,7 +164,7 @@ def test_a_place_in_the_boot_order_that_is_typed_is_kept(host: Host) -> None:
 
 
 def test_a_second_create_that_only_waits_has_nothing_to_do(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kvist.resources.waiting._LOOKS", {"ip": lambda _vm: "10.0.0.1"})
+    monkeypatch.setattr("kvist.resources.reaching.waiting._LOOKS", {"ip": lambda _vm: "10.0.0.1"})
     assert host.vms.create("web", SETTINGS, pxe=True, wait="ip").changed
     again = host.vms.create("web", SETTINGS, pxe=True, wait="ip")
     assert (again.changed, again.done) == (False, ('wait for VM "web" to have an address',))

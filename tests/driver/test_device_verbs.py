@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kvist.cli.main import main
-from kvist.resources.host import Host, connect
-from kvist.resources.vm import Machine
+from kvist.resources.hosts.host import Host, connect
+from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm
@@ -66,7 +66,7 @@ class Answers:
 @pytest.fixture
 def line(uri: str, vm: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Answers:
     """kvist's command line; a host of the test driver's is there for one connection only, so lines share it."""
-    monkeypatch.setattr("kvist.resources.host.connect", lambda *_asked, **_how: vm.host)
+    monkeypatch.setattr("kvist.resources.hosts.host.connect", lambda *_asked, **_how: vm.host)
     return Answers(uri, capsys)
 
 

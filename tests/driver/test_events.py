@@ -14,7 +14,7 @@ from tests.driver.test_vm_lifecycle import Counting, write_host
 import kvist
 from kvist.cli.main import main
 from kvist.errors import Invalid, NotFound
-from kvist.resources.events import Happening, happenings
+from kvist.resources.vms.events import Happening, happenings
 from kvist.values import Duration
 
 

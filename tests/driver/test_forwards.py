@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from kvist.errors import Invalid, NotFound, Unsupported
-from kvist.resources.host import Host, connect
+from kvist.resources.hosts.host import Host, connect
 from kvist.values import PortRange
 
 WEB = """\

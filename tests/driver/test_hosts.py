@@ -15,9 +15,10 @@ import pytest
 import kvist
 from kvist.cli.main import main
 from kvist.errors import Conflict, Corrupt, Invalid, NotFound, Unreachable
-from kvist.resources import host as hosts_of
-from kvist.resources import hostbook, hosts
-from kvist.resources.host import SESSION, SYSTEM, choose, locate
+from kvist.resources.hosts import book as hostbook
+from kvist.resources.hosts import host as hosts_of
+from kvist.resources.hosts import naming as hosts
+from kvist.resources.hosts.host import SESSION, SYSTEM, choose, locate
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_many_writers_at_once_lose_no_name_and_readers_see_whole_files() -> None
 def test_all_hosts_are_asked_at_once_and_a_silent_one_is_named(
     node: str, deaf: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kvist.resources import everywhere
+    from kvist.resources.hosts import everywhere
 
     monkeypatch.setattr(everywhere.ls, "__kwdefaults__", {"report": None, "timeout": 1.0})
     for name, uri in (("lab", node), ("deaf1", deaf), ("deaf2", deaf), ("gone", "test:///no/such/file.xml")):
@@ -162,7 +163,7 @@ def test_all_hosts_are_asked_at_once_and_a_silent_one_is_named(
 
 
 def test_all_hosts_are_those_with_names_and_the_one_that_is_taken_anyway(node: str) -> None:
-    from kvist.resources.everywhere import hosts as all_hosts
+    from kvist.resources.hosts.everywhere import hosts as all_hosts
 
     assert all_hosts() == [SYSTEM]
     hosts.add("lab", node)

@@ -13,7 +13,7 @@ import pytest
 import kvist
 from kvist.cli.main import main
 from kvist.engine.locks import holding
-from kvist.resources.selection import select, tags_of_all
+from kvist.resources.vms.selection import select, tags_of_all
 
 COUNT = 200
 OFF = "<test:runstate xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>5</test:runstate>"

@@ -12,9 +12,9 @@ import pytest
 
 from kvist.host.links import Link, Route
 from kvist.host.run import Result, run
-from kvist.resources.host import Host, connect
-from kvist.resources.netfacts import nets, plugged
-from kvist.resources.netmap import Around, drawn
+from kvist.resources.hosts.host import Host, connect
+from kvist.resources.netview.facts import nets, plugged
+from kvist.resources.netview.map import Around, drawn
 from kvist.virt.networks import Lease
 
 GUESTS = 200
@@ -114,4 +114,4 @@ def test_a_diagnosis_asks_for_a_vm_a_card_and_an_address_that_can_be(words: str,
 def test_looking_at_the_map_of_a_host_loads_nothing_heavy() -> None:
     look = "import sys; from kvist.cli.main import main; main(sys.argv[1:]); print(*sorted(sys.modules), sep='\\n')"
     found = run([sys.executable, "-c", look, "--host", "test:///default", "net", "map"]).text.split()
-    assert not {"yaml", "rich", "asyncio", "sqlite3", "kvist.xml.svg", "kvist.resources.netpicture"} & set(found)
+    assert not {"yaml", "rich", "asyncio", "sqlite3", "kvist.xml.svg", "kvist.resources.netview.picture"} & set(found)

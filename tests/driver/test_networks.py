@@ -9,7 +9,7 @@ import pytest
 
 from kvist.engine.journal import Journal
 from kvist.errors import Conflict, Invalid, NotFound, Refused
-from kvist.resources.host import Host, connect
+from kvist.resources.hosts.host import Host, connect
 from kvist.specs.network import DnsHost, DnsTxt, Network, PortGroup
 from kvist.xml.options import from_mapping
 

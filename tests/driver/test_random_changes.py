@@ -14,7 +14,7 @@ from tests.driver.test_vm_lifecycle import write_host
 
 import kvist
 from kvist.errors import Conflict, Refused
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.vm import Vm
 from kvist.values import Size
 

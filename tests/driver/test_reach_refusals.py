@@ -12,13 +12,13 @@ import pytest
 from kvist.cli.main import main
 from kvist.cli.render import plain
 from kvist.errors import Conflict, Invalid, Unsupported
-from kvist.resources.copying import cp
-from kvist.resources.host import Host, connect
-from kvist.resources.hostcheck import check
-from kvist.resources.reach import execute, ssh, ssh_config
-from kvist.resources.screen import screenshot
-from kvist.resources.show import show
-from kvist.resources.terminal import console
+from kvist.resources.hosts.check import check
+from kvist.resources.hosts.host import Host, connect
+from kvist.resources.reaching.copying import cp
+from kvist.resources.reaching.reach import execute, ssh, ssh_config
+from kvist.resources.reaching.screen import screenshot
+from kvist.resources.reaching.terminal import console
+from kvist.resources.vms.show import show
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import kvist
 from kvist.engine.execute import carry_out
 from kvist.engine.plan import Plan
 from kvist.errors import Conflict, Failed, Refused
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 
 
 @pytest.fixture

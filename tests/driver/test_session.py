@@ -6,8 +6,8 @@ import pytest
 
 import kvist
 from kvist.errors import Problem
-from kvist.resources.host import Host, Place
-from kvist.resources.nic import Nics
+from kvist.resources.devices.nic import Nics
+from kvist.resources.hosts.host import Host, Place
 from kvist.specs.nic import Nic
 
 

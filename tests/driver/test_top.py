@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvist.resources.top import shares
+from kvist.resources.vms.top import shares
 from kvist.values import Size
 from kvist.virt.figures import Figures
 

@@ -15,7 +15,7 @@ from kvist.engine.execute import recover
 from kvist.engine.inflight import Inflight, directory
 from kvist.engine.plan import Plan
 from kvist.errors import Conflict, NotFound, Refused
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm
 from kvist.values import Size

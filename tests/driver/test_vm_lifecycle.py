@@ -14,7 +14,7 @@ from kvist.engine.execute import Answer, carry_out, recover
 from kvist.engine.plan import Plan
 from kvist.engine.step import Site, Step
 from kvist.errors import Conflict, Failed, Invalid, NotFound, Refused
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm

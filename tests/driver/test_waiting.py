@@ -11,13 +11,13 @@ import pytest
 from kvist.engine.step import Step
 from kvist.errors import Conflict, GuestFailed, NotFound, TimedOut, Unsupported
 from kvist.host.run import Result
-from kvist.resources import reach, waiting
-from kvist.resources.address import Where
-from kvist.resources.host import Host, connect
-from kvist.resources.route import Route
+from kvist.resources.hosts.host import Host, connect
+from kvist.resources.reaching import reach, waiting
+from kvist.resources.reaching.address import Where
+from kvist.resources.reaching.route import Route
+from kvist.resources.reaching.waiting import wait
 from kvist.resources.steps.waiting import WaitFor
-from kvist.resources.vm import Machine
-from kvist.resources.waiting import wait
+from kvist.resources.vms.vm import Machine
 from kvist.values import Duration
 
 MAC = "aa:bb:cc:dd:ee:ff"
@@ -195,7 +195,7 @@ def test_ssh_is_waited_for_longer_where_the_guest_may_still_be_booting(
 
     monkeypatch.setattr(reach, "wait", waited)
     monkeypatch.setattr(
-        "kvist.resources.uptime.uptimes", lambda _host, _shots: {} if age is None else {"test": Duration(age)}
+        "kvist.resources.vms.uptime.uptimes", lambda _host, _shots: {} if age is None else {"test": Duration(age)}
     )
     known(monkeypatch)
     assert reach.find_ssh(vm) == "10.0.0.2"

@@ -24,9 +24,9 @@ from kvist.engine.operation import Bound
 from kvist.host import namespaces
 from kvist.host.bake.cache import cached
 from kvist.host.run import run
-from kvist.resources.host import Host, Place
-from kvist.resources.setting import set as set_
-from kvist.resources.vm import Machine
+from kvist.resources.changing.setting import set as set_
+from kvist.resources.hosts.host import Host, Place
+from kvist.resources.vms.vm import Machine
 from kvist.specs.vm import Vm
 from kvist.virt.connection import Connection
 from kvist.xml.document import Document

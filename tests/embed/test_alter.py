@@ -12,9 +12,9 @@ from kvist.engine.operation import Bound
 from kvist.engine.step import Disruption, Step
 from kvist.errors import Conflict, Invalid, KvistError, Refused, TimedOut
 from kvist.host.run import run
-from kvist.resources.host import Host
+from kvist.resources.hosts.host import Host
 from kvist.resources.steps import plugging as steps
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.balloon import Balloon
 from kvist.specs.behaviour import Timer
 from kvist.specs.character import Serial

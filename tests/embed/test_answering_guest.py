@@ -10,7 +10,7 @@ from kvist.engine.execute import carry_out
 from kvist.engine.operation import Bound
 from kvist.engine.step import Disruption
 from kvist.errors import Refused
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
 from kvist.specs.nic import Nic
 from kvist.specs.vm import Vm

@@ -10,7 +10,7 @@ import pytest
 
 from kvist.engine.execute import carry_out
 from kvist.engine.operation import Bound
-from kvist.resources.vm import Machine
+from kvist.resources.vms.vm import Machine
 from kvist.specs.balloon import Balloon
 from kvist.specs.character import Channel, Serial
 from kvist.specs.controller import Controller
@@ -70,6 +70,7 @@ CASES: dict[tuple[type[Spec], str], tuple[Vm, ...]] = {
     (Vm, "made_from"): (Vm(made_from="micro"),),
     (Vm, "tags"): (Vm(tags=("one", "two")), Vm(tags=("first", "two")), Vm(tags=None)),
     (Vm, "protected"): (Vm(protected=True),),
+    (Vm, "forwards"): (Vm(forwards=("8080/tcp to 80",)),),
     (Vm, "volumes"): (Vm(volumes=("default/a",)),),
     (Vm, "cpu_shares"): (Vm(cpu_shares=512),),
     (Vm, "cpu_period"): (Vm(cpu_period=50000),),

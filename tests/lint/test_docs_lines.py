@@ -19,7 +19,8 @@ from kvist.cli.command import apart
 from kvist.cli.parser import Line, parameters
 from kvist.errors import Invalid
 from kvist.host.run import run
-from kvist.registry import NOUNS, Subject, find
+from kvist.registry.lookup import NOUNS, find
+from kvist.registry.verb import Subject
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")])

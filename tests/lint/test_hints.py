@@ -14,7 +14,7 @@ from kvist.cli import globals as options
 from kvist.cli.call import load
 from kvist.cli.command import apart
 from kvist.cli.parser import Line
-from kvist.registry import NOUNS, find
+from kvist.registry.lookup import NOUNS, find
 
 SOURCE = Path(__file__).parents[2] / "src" / "kvist"
 

@@ -9,7 +9,9 @@ import pytest
 
 from kvist.cli import manpage, reference
 from kvist.cli.surface import entries, tables
-from kvist.registry import MACHINE, NOUNS, Verb, spelled
+from kvist.registry.lookup import NOUNS, spelled
+from kvist.registry.machine import MACHINE
+from kvist.registry.verb import Verb
 
 ROOT = Path(__file__).parents[2]
 VERBS = [

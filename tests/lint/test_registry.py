@@ -15,7 +15,9 @@ from kvist.cli import help as overview
 from kvist.cli.call import load
 from kvist.cli.command import apart
 from kvist.cli.parser import Line, function_of, parameters
-from kvist.registry import MACHINE, NOUNS, Subject, Verb, find, spelled
+from kvist.registry.lookup import NOUNS, find, spelled
+from kvist.registry.machine import MACHINE
+from kvist.registry.verb import Subject, Verb
 from kvist.specs.disk import Disk
 from kvist.specs.network import Network
 from kvist.specs.nic import Nic

@@ -9,9 +9,9 @@ import pytest
 from kvist.engine.plan import Plan
 from kvist.engine.step import Disruption, Step
 from kvist.errors import Conflict, Refused
-from kvist.resources.alteration import CALLS, plan
-from kvist.resources.completion import completed, problems
-from kvist.resources.rewriting import adopted, restored, rewritten
+from kvist.resources.changing.alteration import CALLS, plan
+from kvist.resources.changing.completion import completed, problems
+from kvist.resources.changing.rewriting import adopted, restored, rewritten
 from kvist.resources.steps.alter import Attach
 from kvist.specs.controller import Controller
 from kvist.specs.disk import Disk

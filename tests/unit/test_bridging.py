@@ -16,8 +16,8 @@ from kvist.host.guard import listed
 from kvist.host.hand import Hand
 from kvist.host.rewiring import spelled
 from kvist.host.run import Result
-from kvist.resources.bridgewish import Wish
-from kvist.resources.bridging import Bridging
+from kvist.resources.bridges.bridging import Bridging
+from kvist.resources.bridges.wish import Wish
 from kvist.resources.steps.rewiring import Rewire
 
 MAC = "52:54:00:00:00:01"

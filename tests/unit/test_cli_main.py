@@ -12,7 +12,7 @@ from kvist.cli import call as calling
 from kvist.cli.globals import Globals
 from kvist.cli.main import main
 from kvist.errors import Conflict, Invalid, KvistError, NotFound, Refused, TimedOut, Unreachable
-from kvist.registry import Verb
+from kvist.registry.verb import Verb
 
 
 @pytest.mark.parametrize("line", ["", "--help", "-h", "help", "help image", "image", "sandbox --help", "--version"])
@@ -141,7 +141,7 @@ def test_a_word_of_virsh_is_answered_with_the_line_that_does_the_same(
 
 def test_what_is_suggested_for_a_word_of_virsh_exists() -> None:
     from kvist.cli.unknown import HABITS
-    from kvist.registry import find
+    from kvist.registry.lookup import find
 
     assert [line for line in HABITS.values() if find(line.split()) is None] == []
     assert [word for word in HABITS if find([word])] == []

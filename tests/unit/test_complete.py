@@ -10,7 +10,7 @@ import pytest
 from kvist.cli import complete
 from kvist.cli.complete import candidates
 from kvist.cli.main import main
-from kvist.resources import livenames
+from kvist.resources.hosts import livenames
 
 NAMES = {
     "vm": ["db", "web1", "web2"],

@@ -17,10 +17,10 @@ from kvist.host.holders import Holder
 from kvist.host.links import Link
 from kvist.host.passage import BRIDGED, FORWARD, Way
 from kvist.host.ruleset import Chain, Match, Rule, Ruleset
-from kvist.resources.diagnosis.findings import ORDER, walk
-from kvist.resources.diagnosis.situation import Situation
-from kvist.resources.netfacts import Card, Net
-from kvist.resources.wayout import Daemon
+from kvist.resources.netview.diagnosis.findings import ORDER, walk
+from kvist.resources.netview.diagnosis.situation import Situation
+from kvist.resources.netview.facts import Card, Net
+from kvist.resources.netview.wayout import Daemon
 from kvist.values import Cidr
 
 MAC, OWN, HOST, FAR = "52:54:00:00:00:0a", "192.168.122.50", "192.168.122.1", "203.0.113.9"

@@ -11,9 +11,9 @@ from tests.unit.specimens import COMPANIONS, home, sample
 from kvist.engine.plan import Plan
 from kvist.engine.step import Disruption
 from kvist.errors import Refused
-from kvist.resources.alteration import plan
-from kvist.resources.completion import problems
-from kvist.resources.rewriting import one_field
+from kvist.resources.changing.alteration import plan
+from kvist.resources.changing.completion import problems
+from kvist.resources.changing.rewriting import one_field
 from kvist.specs.vm import Vm
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies, Field, One

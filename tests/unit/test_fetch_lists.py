@@ -10,7 +10,7 @@ import pytest
 from kvist.errors import Invalid, NotFound
 from kvist.host import catalogue
 from kvist.host.fetch import HASHES, find_checksum
-from kvist.resources.image_store import download_path, left_downloads, resolve
+from kvist.resources.images.store import download_path, left_downloads, resolve
 
 A, B = "a" * 64, "b" * 128
 

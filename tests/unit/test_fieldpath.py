@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvist.errors import Invalid
-from kvist.resources.fieldpath import is_field, is_item, merged, normal, settings, under, value_at, wish_at
+from kvist.resources.changing.fieldpath import is_field, is_item, merged, normal, settings, under, value_at, wish_at
 from kvist.specs.balloon import Balloon
 from kvist.specs.disk import Disk
 from kvist.specs.graphics import Graphics

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from kvist.errors import Problem
-from kvist.resources.filter_words import differences, parameters, problems, told, typed
+from kvist.resources.filters.words import differences, parameters, problems, told, typed
 from kvist.specs import nwfilter_values as values
 from kvist.specs.nwfilter import Conditions, Meaning, Rule, Term, entries, meaning, rule_of, same_filter
 from kvist.specs.nwfilter_protocols import ON_ETHERNET, PROTOCOLS, ProtocolName

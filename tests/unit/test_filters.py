@@ -13,10 +13,10 @@ import pytest
 from kvist.engine.plan import Plan
 from kvist.engine.step import Site
 from kvist.errors import Conflict, Failed, Invalid, KvistError, NotFound, Refused
-from kvist.resources.filter import Filters
-from kvist.resources.filter_library import BUILT_IN, Library
-from kvist.resources.filter_use import exact, unknown
-from kvist.resources.filter_view import view
+from kvist.resources.filters.filter import Filters
+from kvist.resources.filters.library import BUILT_IN, Library
+from kvist.resources.filters.use import exact, unknown
+from kvist.resources.filters.view import view
 from kvist.resources.steps.filters import DefineFilter
 from kvist.specs.nic import FilterParameter, Nic
 from kvist.specs.nwfilter import Conditions

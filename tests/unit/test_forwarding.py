@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from kvist.errors import Exhausted, Unsupported
-from kvist.resources.forwarding import forwarded, found, split
+from kvist.resources.reaching.forwarding import forwarded, found, split
 from kvist.specs.nic import Nic
 
 if TYPE_CHECKING:
-    from kvist.resources.vm import Machine
+    from kvist.resources.vms.vm import Machine
 
 SAID = (
     "Hub -1 (hostnet0):\r\n"

@@ -10,7 +10,7 @@ from kvist.errors import Unsupported
 from kvist.host.hand import Hand
 from kvist.host.listeners import Listener, listeners
 from kvist.host.run import Result
-from kvist.resources.crossings import Led, Network, card_of, led
+from kvist.resources.forwards.crossings import Led, Network, card_of, led
 from kvist.specs.forward import Forward
 from kvist.values import Cidr, PortRange
 from kvist.xml.document import Document

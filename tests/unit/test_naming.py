@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvist.resources.naming import KINDS, Found, matched, matching
+from kvist.resources.devices.naming import KINDS, Found, matched, matching
 from kvist.specs.disk import Disk
 from kvist.specs.nic import Nic
 from kvist.specs.rng import Rng

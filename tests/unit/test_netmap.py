@@ -11,9 +11,9 @@ from tests.unit.test_ruleset import recorded
 
 from kvist.cli.outline import BOXES, PLAIN, drawing, lines
 from kvist.host.links import Link, Route
-from kvist.resources.netfacts import Card, Net, promises
-from kvist.resources.netmap import Around, Forward, NetMap, drawn
-from kvist.resources.netoutline import Branch
+from kvist.resources.netview.facts import Card, Net, promises
+from kvist.resources.netview.map import Around, Forward, NetMap, drawn
+from kvist.resources.netview.outline import Branch
 from kvist.values import Cidr
 from kvist.xml.document import Document
 from kvist.xml.svg import SPACE, Drawing

@@ -6,10 +6,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from kvist.resources.network_changes import plan, told
-from kvist.resources.network_holders import Holder, read_sockets
-from kvist.resources.network_sections import alike, amendments
-from kvist.resources.network_wish import Shaping, Surroundings, dhcp_of, free_subnet, mode_of, subnets
+from kvist.resources.networks.changes import plan, told
+from kvist.resources.networks.holders import Holder, read_sockets
+from kvist.resources.networks.sections import alike, amendments
+from kvist.resources.networks.wish import Shaping, Surroundings, dhcp_of, free_subnet, mode_of, subnets
 from kvist.resources.steps.network import AmendNetwork, RemakeNetwork, RemakeUnderGuests
 from kvist.specs.network import DhcpHost, DnsHost, Ip, Network, PortGroup
 from kvist.values import AddressRange, Mac

@@ -10,7 +10,7 @@ from kvist.cli.globals import split
 from kvist.cli.parser import Line
 from kvist.errors import Invalid
 from kvist.guest.console import Expect, Send
-from kvist.registry import find
+from kvist.registry.lookup import find
 
 
 def read(text: str) -> tuple[list[str], dict[str, object]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvist.resources.pending import Pending, differences
-from kvist.resources.show import advice
+from kvist.resources.changing.pending import Pending, differences
+from kvist.resources.vms.show import advice
 from kvist.specs.graphics import Graphics
 from kvist.specs.vm import Vm
 from kvist.values import Size

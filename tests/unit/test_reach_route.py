@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kvist.guest.ssh import Target, argv, keys_at_hand
-from kvist.resources.host import Place
-from kvist.resources.route import Route
+from kvist.resources.hosts.host import Place
+from kvist.resources.reaching.route import Route
 from kvist.sandbox.sandbox import Sandbox
 
 KNOWN = Path("/k/known_hosts")

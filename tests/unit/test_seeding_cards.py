@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvist.resources.seeding import _cards
+from kvist.resources.making.seeding import _cards
 from kvist.specs.nic import Nic
 from kvist.values import Mac
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from kvist.guest.serial_log import follow, kept
-from kvist.resources.defaults import serial_log
+from kvist.resources.making.defaults import serial_log
 
 
 def test_what_is_kept_is_read_oldest_first(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kvist.errors import Conflict
-from kvist.resources.host import Place
-from kvist.resources.viewing import View, view
+from kvist.resources.hosts.host import Place
+from kvist.resources.reaching.viewing import View, view
 from kvist.sandbox.sandbox import Sandbox
 from kvist.specs.graphics import Graphics
 

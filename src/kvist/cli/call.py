@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kvist.cli.globals import Globals
-from kvist.registry import Subject, Verb, spelled
+from kvist.registry.lookup import spelled
+from kvist.registry.verb import Subject, Verb
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from kvist.engine.execute import Answer
     from kvist.engine.plan import Plan
     from kvist.errors import Problem
-    from kvist.resources.host import Host
+    from kvist.resources.hosts.host import Host
 
 
 def load(verb: Verb) -> Any:
@@ -69,7 +70,7 @@ def _also_wrong(verb: Verb, chosen: Globals, line: Line) -> Sequence[Problem]:
     understood = line.understood
     if understood is None or verb.subject not in (Subject.VM, Subject.VMS) or not isinstance(load(verb), Operation):
         return ()
-    from kvist.resources.host import connect
+    from kvist.resources.hosts.host import connect
 
     name, values = understood
     try:
@@ -103,7 +104,7 @@ class _Call:
         if self.verb.subject is Subject.NOTHING:
             self._confirm()
             return self._show(self._reporting(load(self.verb)))
-        from kvist.resources.host import connect
+        from kvist.resources.hosts.host import connect
 
         host = connect(
             self.chosen.host, report=self.progress.report, asked=self.chosen.asked, patience=self.chosen.patience
@@ -196,7 +197,7 @@ class _Call:
         from kvist.cli.many import run_each
         from kvist.cli.render import virsh
         from kvist.engine.step import Disruption
-        from kvist.resources.selection import select
+        from kvist.resources.vms.selection import select
 
         self.names = select(host, choice.words, tags=choice.tags, absent=self.verb.absent)
         if self.names:

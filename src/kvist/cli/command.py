@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvist.cli.globals import FLAGS, VALUES
-from kvist.registry import Verb, find
+from kvist.registry.lookup import find
+from kvist.registry.verb import Verb
 
 
 def apart(words: Sequence[str]) -> list[str]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kvist.cli.globals import ALLOWED, FLAGS, HELP, OUTPUTS, VALUES
-from kvist.registry import MACHINE, NOUNS, Verb, find, spelled
+from kvist.registry.lookup import NOUNS, find, spelled
+from kvist.registry.machine import MACHINE
+from kvist.registry.verb import Verb
 
 _BREAKS = "=:"
 _SPECIAL = " \t\n\\'\"`$&|;<>()*?[]{}!#~"
@@ -26,7 +28,7 @@ Live = Callable[[str, str | None], Iterable[str]]
 
 def main(argv: Sequence[str]) -> int:
     """Answer a shell: `kvist __complete bash LINE POINT`, or `kvist __complete zsh|fish -- WORD...`."""
-    from kvist.resources.livenames import live_names
+    from kvist.resources.hosts.livenames import live_names
 
     if len(argv) < 3:
         # The word is for the scripts of `kvist completion` alone.
@@ -183,7 +185,7 @@ class _Line:
         yield from map(Candidate, known.get("choices", ()))
         kind = known.get("complete", "")
         if kind == "file":
-            from kvist.resources.livenames import paths
+            from kvist.resources.hosts.livenames import paths
 
             yield from map(Candidate, paths(typed))
         elif kind:

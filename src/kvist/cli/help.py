@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from kvist.cli.globals import HELP
-from kvist.registry import MACHINE, NOUNS, find
+from kvist.registry.lookup import NOUNS, find
+from kvist.registry.machine import MACHINE
 
 START = (
     ("kvist sandbox up", "a private libvirt to try it on, without touching this machine"),

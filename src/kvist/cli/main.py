@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from kvist.errors import Failed, Interrupted, Invalid, KvistError
-from kvist.registry import NOUNS, find
+from kvist.registry.lookup import NOUNS, find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from kvist.cli.globals import HELP
 from kvist.cli.help import START
 from kvist.cli.surface import Entry, entries
-from kvist.registry import MACHINE, NOUNS
+from kvist.registry.lookup import NOUNS
+from kvist.registry.machine import MACHINE
 
 NOTE = '.\\" Written by scripts/reference from the verbs themselves; do not edit.'
 EXITS = (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kvist.cli.progress import Progress
     from kvist.engine.execute import Answer
     from kvist.engine.plan import Plan
-    from kvist.resources.host import Host
+    from kvist.resources.hosts.host import Host
 
 
 class Choice(NamedTuple):
@@ -27,7 +27,7 @@ class Choice(NamedTuple):
     @property
     def several(self) -> bool:
         """Whether the answer is a list, however many VMs there turn out to be."""
-        from kvist.resources.selection import is_pattern
+        from kvist.resources.vms.selection import is_pattern
 
         return len(self.words) > 1 or bool(self.tags) or any(map(is_pattern, self.words))
 

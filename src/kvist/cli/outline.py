@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 if TYPE_CHECKING:
-    from kvist.resources.netoutline import Branch
+    from kvist.resources.netview.outline import Branch
 
 
 class Strokes(NamedTuple):

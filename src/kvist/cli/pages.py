@@ -7,7 +7,8 @@ from itertools import groupby
 
 from kvist.cli.globals import HELP
 from kvist.cli.surface import Entry, Option, entries, settings, tables
-from kvist.registry import MACHINE, NOUNS
+from kvist.registry.lookup import NOUNS
+from kvist.registry.machine import MACHINE
 from kvist.xml.kinds import Field
 from kvist.xml.spec import Spec
 

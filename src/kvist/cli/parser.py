@@ -15,7 +15,8 @@ from kvist.cli.value import is_spec, read_all, read_part, read_value
 from kvist.engine.ask import Ask, Part
 from kvist.engine.operation import Operation
 from kvist.errors import Invalid, Problem
-from kvist.registry import Subject, Verb, spelled
+from kvist.registry.lookup import spelled
+from kvist.registry.verb import Subject, Verb
 
 if TYPE_CHECKING:
     from kvist.cli.many import Choice
@@ -174,7 +175,7 @@ class Line:
     def _chosen(self, values: Mapping[str, Any]) -> Choice:
         from kvist.cli.many import Choice
         from kvist.engine.many import WIDTH
-        from kvist.resources.selection import EVERY
+        from kvist.resources.vms.selection import EVERY
 
         names, tags, jobs = values["names"], values["tags_of_them"], values["jobs"]
         if names and values["all_of_them"]:

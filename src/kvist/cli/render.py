@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kvist.engine.plan import Plan
     from kvist.engine.step import Change
     from kvist.errors import KvistError
-    from kvist.resources.netoutline import Branch
+    from kvist.resources.netview.outline import Branch
 
 
 def show(result: Any, chosen: Globals) -> None:

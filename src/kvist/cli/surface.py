@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from kvist.cli.call import load
 from kvist.cli.parser import Line, Parameter, function_of
-from kvist.registry import MACHINE, NOUNS, Subject, Verb, spelled
+from kvist.registry.lookup import NOUNS, spelled
+from kvist.registry.machine import MACHINE
+from kvist.registry.verb import Subject, Verb
 from kvist.xml.kinds import Field
 from kvist.xml.spec import Spec
 

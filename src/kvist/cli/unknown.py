@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvist.errors import Invalid
-from kvist.registry import MACHINE, NOUNS
+from kvist.registry.lookup import NOUNS
+from kvist.registry.machine import MACHINE
 
 HABITS = {
     "attach-console": "console VM",

@@ -14,7 +14,7 @@ class Elsewhere:
         if TYPE_CHECKING:
             show = _show
         else:
-            show = Elsewhere("kvist.resources.show:show")
+            show = Elsewhere("kvist.resources.vms.show:show")
     """
 
     def __init__(self, target: str) -> None:

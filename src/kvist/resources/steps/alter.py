@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from kvist.engine.step import Change, Command, Disruption, Site, Step
 from kvist.errors import Failed, GuestFailed, KvistError, NotFound, TimedOut
-from kvist.resources.fieldpath import typed
-from kvist.resources.rewriting import Device, devices, turned
+from kvist.resources.changing.fieldpath import typed
+from kvist.resources.changing.rewriting import Device, devices, turned
 from kvist.resources.steps.plugging import alias_of, plug, unplug
 from kvist.specs.vm import Vm
 from kvist.values import Size

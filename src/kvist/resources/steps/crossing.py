@@ -9,7 +9,7 @@ from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
 from kvist.host import enforcement, sysctl
 from kvist.host.crossing import TABLE, Crossing
-from kvist.resources.crossings import Led, wanted
+from kvist.resources.forwards.crossings import Led, wanted
 from kvist.specs.forward import Forward
 
 FIREWALL = "host firewall"
@@ -135,7 +135,7 @@ class MarkExposed(Step):
 
 
 def _write(at: Site, name: str, uplinks: tuple[str, ...]) -> None:
-    from kvist.resources.crossings import Exposed
+    from kvist.resources.forwards.crossings import Exposed
     from kvist.xml.document import Document
 
     found = at.connection.networks.stored().get(name)

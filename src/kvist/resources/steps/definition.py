@@ -27,7 +27,7 @@ class Define(Step):
         at.connection.domains.define(self.xml, name=self.name)
 
     def undo(self, at: Site) -> None:
-        from kvist.resources.strays import remove_logs
+        from kvist.resources.past.strays import remove_logs
 
         try:
             # Another VM of that name, made by someone else meanwhile, is none of ours.
@@ -38,7 +38,7 @@ class Define(Step):
             return
 
     def inverse(self, at: Site) -> Sequence[Step]:
-        from kvist.resources.retiring import retire
+        from kvist.resources.past.retiring import retire
 
         return (retire(at.connection, self.name),) if at.connection.domains.exists(self.name) else ()
 
@@ -66,7 +66,7 @@ class Undefine(Step):
         return f'remove the definition of VM "{self.name}"'
 
     def apply(self, at: Site) -> None:
-        from kvist.resources.strays import remove_logs
+        from kvist.resources.past.strays import remove_logs
 
         if at.connection.domains.exists(self.name):
             at.connection.domains.undefine(self.name)

@@ -183,7 +183,7 @@ def _same(one: str, other: str) -> bool:
 
 def _keeps(name: str, wanted: str, stored: str) -> None:
     """Raise Failed when libvirt has forgotten a part of a filter; it does so without a word."""
-    from kvist.resources.filter_words import differences
+    from kvist.resources.filters.words import differences
     from kvist.xml.document import Document
 
     lost = differences(Document.parse(wanted).root, Document.parse(stored).root, "asked for", "kept")

@@ -8,9 +8,8 @@ from typing import Any
 
 from kvist.engine.step import Change, Command, Disruption, Site, Step
 from kvist.errors import Failed, KvistError, NotFound, Refused
-from kvist.resources import network_guests as guests
-from kvist.resources import network_sections as sections
-from kvist.resources.network_parking import parked
+from kvist.resources.networks import guests, sections
+from kvist.resources.networks.parking import parked
 from kvist.xml.document import Document
 
 
@@ -366,7 +365,7 @@ def start(at: Site, name: str) -> None:
     try:
         at.connection.networks.start(name)
     except KvistError as wrong:
-        from kvist.resources.network_holders import explained
+        from kvist.resources.networks.holders import explained
 
         raise explained(at, name, wrong) from wrong
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kvist.errors import Conflict, GuestFailed, TimedOut
-from kvist.resources.rewriting import move
+from kvist.resources.changing.rewriting import move
 from kvist.xml.document import Document
 
 if TYPE_CHECKING:

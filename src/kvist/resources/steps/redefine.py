@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvist.engine.step import Command, Site
 from kvist.errors import Conflict, Failed
-from kvist.resources.rewriting import adopted, restored, rewritten
+from kvist.resources.changing.rewriting import adopted, restored, rewritten
 from kvist.resources.steps.alter import AlterStep, paths_of
 from kvist.specs.vm import Vm
 from kvist.xml.diff import diff
@@ -85,7 +85,9 @@ class Redefine(AlterStep):
         if any(name not in Vm.FIELDS for name, _ in self.wanted.items()):
             return []
         old = Vm.read(before.root)
-        return list(diff(Vm.read(now.root), Vm(**{name: old.get(name) for name, _ in self.wanted.items()})))
+        # What is raised above its maximum has taken that along.
+        named = {each for name, _ in self.wanted.items() for each in (Vm.FIELDS[name].up_to, name) if each}
+        return list(diff(Vm.read(now.root), Vm(**{name: old.get(name) for name in named})))
 
     def _called(self, at: Site, lacking: Sequence[Difference]) -> bool:
         """Change by libvirt's own calls what has one: those cross nobody else's changes, whenever these come.

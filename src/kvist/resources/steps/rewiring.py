@@ -121,7 +121,7 @@ class Rewire(Step):
             raise CommandFailed(trouble)
 
     def inverse(self, at: Site) -> Sequence[Step]:
-        from kvist.resources.bridgeusers import users
+        from kvist.resources.bridges.users import users
 
         made = any(field == "bridge" and before is None for field, before, _ in self.shown)
         if made and (used := users(at.connection).get(self.name)):

@@ -141,7 +141,7 @@ class Discard(Step):
         return f'remove VM "{self.name}" from the trash'
 
     def apply(self, at: Site) -> None:
-        from kvist.resources.strays import remove_logs
+        from kvist.resources.past.strays import remove_logs
 
         _remove(at.connection, self.kept)
         remove_logs(at.connection, self.xml)
@@ -174,14 +174,14 @@ class Discard(Step):
 
 
 def _copy(connection: Connection, sources: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    from kvist.resources.strays import copy
+    from kvist.resources.past.strays import copy
 
     for source, target in zip(sources, targets, strict=True):
         copy(connection, source, PurePosixPath(target).name)
 
 
 def _remove(connection: Connection, places: tuple[str, ...]) -> None:
-    from kvist.resources.strays import remove
+    from kvist.resources.past.strays import remove
 
     for place in places:
         remove(connection, place)

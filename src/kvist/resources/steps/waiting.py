@@ -20,13 +20,13 @@ class WaitFor(Step):
     timeout: float = 300
 
     def describe(self) -> str:
-        from kvist.resources.waiting import SENTENCES
+        from kvist.resources.reaching.waiting import SENTENCES
 
         return f'wait for VM "{self.name}" {SENTENCES[self.what]}'
 
     def apply(self, at: Site) -> None:
-        from kvist.resources.host import Host, locate
-        from kvist.resources.waiting import wait
+        from kvist.resources.hosts.host import Host, locate
+        from kvist.resources.reaching.waiting import wait
         from kvist.values import Duration
 
         host = Host(at.connection, locate(self.where), at.report)
@@ -73,7 +73,7 @@ class Attach(Step):
         return f'open the console of VM "{self.name}"'
 
     def apply(self, at: Site) -> None:
-        from kvist.resources.host import Host, locate
-        from kvist.resources.terminal import console
+        from kvist.resources.hosts.host import Host, locate
+        from kvist.resources.reaching.terminal import console
 
         console(Host(at.connection, locate(self.where), at.report).vm(self.name))

@@ -1,0 +1,78 @@
+"""All virtual machines of a host: listed, and added to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvist.engine.elsewhere import Elsewhere
+from kvist.values import Duration, Size
+
+if TYPE_CHECKING:
+    from kvist.engine.step import Site
+    from kvist.resources.hosts.host import Host
+    from kvist.resources.making.create import Maker
+    from kvist.resources.vms.events import events as _events
+    from kvist.resources.vms.top import top as _top
+else:
+
+    class Maker:
+        """What `create` is a method of."""
+
+        create = Elsewhere("kvist.resources.making.create:create")
+
+
+class Row(NamedTuple):
+    """One VM in a list."""
+
+    name: str
+    state: str
+    address: str | None
+    cpus: int
+    memory: Size
+    disk: Size | None
+    uptime: Duration | None
+
+
+class Machines(Maker):
+    """The VMs of a host."""
+
+    kind = "vm"
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @property
+    def site(self) -> Site:
+        return self.host.site
+
+    def ls(self) -> list[Row]:
+        """List all VMs: state, address, processors, memory, disk, time since boot.
+
+        Example: kvist ls
+        """
+        from kvist.resources.reaching.address import addresses_of_all
+        from kvist.resources.vms.uptime import uptimes
+
+        shots = self.host.connection.domains.snapshot()
+        running = [shot for shot in shots if shot.state.active]
+        address = addresses_of_all(self.host, running) if running else {}
+        since = uptimes(self.host, running) if running else {}
+        return [
+            Row(
+                name=shot.name,
+                state=shot.state.value,
+                address=address.get(shot.name) or None,
+                cpus=shot.cpus,
+                memory=Size(shot.memory),
+                disk=Size(sum(disk.capacity or 0 for disk in shot.disks)) or None,
+                uptime=since.get(shot.name),
+            )
+            for shot in shots
+        ]
+
+    if TYPE_CHECKING:
+        top = _top
+        events = _events
+    else:
+        top = Elsewhere("kvist.resources.vms.top:top")
+        events = Elsewhere("kvist.resources.vms.events:events")
