@@ -13,8 +13,8 @@ from tests.unit.test_ruleset import recorded
 from kvist.guest.agent import Interface
 from kvist.guest.netlook import GuestLink, GuestNet, GuestRoute
 from kvist.host.checks import Finding
-from kvist.host.holders import Holder
 from kvist.host.links import Link
+from kvist.host.listeners import Listener
 from kvist.host.passage import BRIDGED, FORWARD, Way
 from kvist.host.ruleset import Chain, Match, Rule, Ruleset
 from kvist.resources.netview.diagnosis.findings import ORDER, walk
@@ -48,7 +48,7 @@ FINE = Situation(
     card=CARD,
     net=NET,
     links=(link("virbr0", "bridge"), link("vnet0", "tun", "virbr0")),
-    holders=(Holder("udp", "0.0.0.0", "virbr0", 67, "dnsmasq", 80), Holder("udp", HOST, "", 53, "dnsmasq", 80)),
+    listeners=(Listener("udp", "*", "virbr0", 67, "dnsmasq", 80), Listener("udp", HOST, "", 53, "dnsmasq", 80)),
     rules=recorded("nat"),
     switches={FORWARD: "1", BRIDGED: "1"},
     guest=GUEST,
@@ -140,7 +140,12 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         "kvist exec web -- ip link set eth0 up",
     ),
     ("guest card", lambda at: replace(at, guest=GUEST._replace(interfaces=())), "has no card", "kvist reboot web"),
-    ("dhcp", lambda at: replace(at, holders=at.holders[1:]), "dnsmasq is dead", "systemctl reload-or-restart libvirtd"),
+    (
+        "dhcp",
+        lambda at: replace(at, listeners=at.listeners[1:]),
+        "dnsmasq is dead",
+        "systemctl reload-or-restart libvirtd",
+    ),
     (
         "dhcp",
         lambda at: replace(at, rules=foreign("input", Match("udp dport", "==", 67))),
@@ -173,7 +178,7 @@ BREAKS: list[tuple[str, Break, str, str]] = [
     ),
     (
         "dns",
-        lambda at: replace(at, holders=at.holders[:1]),
+        lambda at: replace(at, listeners=at.listeners[:1]),
         "nobody listens on UDP port 53",
         "systemctl reload-or-restart libvirtd",
     ),
@@ -237,7 +242,7 @@ def test_two_breaks_are_both_found_and_the_one_that_packets_meet_first_comes_fir
 
 
 def test_a_host_without_systemd_is_told_so_by_signal() -> None:
-    at = replace(FINE, holders=(), daemon=Daemon("virtnetworkd", False))
+    at = replace(FINE, listeners=(), daemon=Daemon("virtnetworkd", False))
     assert first(at).fix == "pkill -HUP -x virtnetworkd"
 
 

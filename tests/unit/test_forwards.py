@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from kvist.errors import Unsupported
-from kvist.host.hand import Hand
-from kvist.host.listeners import Listener, listeners
-from kvist.host.run import Result
 from kvist.resources.forwards.crossings import Led, Network, card_of, led
 from kvist.specs.forward import Forward
-from kvist.values import Cidr, PortRange
+from kvist.values import Cidr
 from kvist.xml.document import Document
 
 NETWORKS = {
@@ -126,34 +121,3 @@ def test_a_vm_that_the_host_does_not_reach_is_refused_with_what_its_cards_are(
     with pytest.raises(Unsupported, match="cannot forward to VM") as refused:
         card_of("web", domain(*cards).root, NETWORKS, {})
     assert reason in refused.value.what
-
-
-SS = """\
-LISTEN 0 32 192.168.122.1:53 0.0.0.0:* users:(("dnsmasq",pid=80,fd=6))
-LISTEN 0 128 *:8080 *:* users:(("nginx",pid=7,fd=3),("nginx",pid=8,fd=3))
-LISTEN 0 128 [::]:8081 [::]:*
-LISTEN 0 128 0.0.0.0%virbr0:67 0.0.0.0:* users:(("dnsmasq",pid=80,fd=3))
-LISTEN 0 128 [::1]:8082 [::]:* users:(("a b",pid=9,fd=3))
-"""
-
-
-class Said(Hand):
-    """A host on which ss(8) prints this."""
-
-    def run(self, argv: Any, **_rest: Any) -> Result:
-        assert list(argv) == ["ss", "-H", "-l", "-n", "-p", "-t"]
-        return Result(tuple(argv), 0, SS.encode(), b"")
-
-
-def test_who_listens_is_told_by_name() -> None:
-    assert listeners(Said(), PortRange.parse("1-9000")) == [
-        Listener("tcp", "192.168.122.1", "", 53, "dnsmasq", 80),
-        Listener("tcp", "*", "", 8080, "nginx", 7),
-        Listener("tcp", "*", "", 8081, "", 0),
-        Listener("tcp", "*", "virbr0", 67, "dnsmasq", 80),
-        Listener("tcp", "::1", "", 8082, "a b", 9),
-    ]
-    assert [one.words for one in listeners(Said(), PortRange.parse("8080-8081"))] == [
-        '"nginx" (pid 7)',
-        "a process of the kernel or of another user",
-    ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.unit.test_ruleset import recorded
 
 from kvist.host.checks import Finding
-from kvist.host.holders import Holder
 from kvist.host.links import Link, Route
+from kvist.host.listeners import Listener
 from kvist.host.netchecks import CHECKS, Networks, findings
 from kvist.host.passage import BRIDGED
 from kvist.host.ruleset import Chain, Ruleset
@@ -23,9 +23,9 @@ FINE = Networks(
     variant="nf_tables",
     links=(link("eth0", "", "", "203.0.113.5/24"), link("virbr0", "bridge", "", "192.168.122.1/24")),
     routes=(Route("default", "203.0.113.1", "eth0", "", 0, ""), Route("10.8.0.0/16", "203.0.113.2", "eth0", "", 0, "")),
-    holders=(
-        Holder("udp", "192.168.122.1", "", 53, "dnsmasq", 8),
-        Holder("udp", "0.0.0.0", "virbr0", 67, "dnsmasq", 8),
+    listeners=(
+        Listener("udp", "192.168.122.1", "", 53, "dnsmasq", 8),
+        Listener("udp", "*", "virbr0", 67, "dnsmasq", 8),
     ),
     switches={BRIDGED: "1"},
 )
@@ -74,17 +74,17 @@ def test_a_table_of_somebody_elses_that_drops_is_found() -> None:
 
 
 def test_a_server_that_holds_a_port_everywhere_is_named_with_its_way_out() -> None:
-    def held(process: str, port: int = 53, address: str = "0.0.0.0") -> Networks:
-        return FINE._replace(holders=(Holder("udp", address, "", port, process, 7),))
+    def held(process: str, port: int = 53, address: str = "*") -> Networks:
+        return FINE._replace(listeners=(Listener("udp", address, "", port, process, 7),))
 
     found = wrong(held("dnsmasq"))
     assert found.proof.startswith("dnsmasq (7) holds UDP port 53 of every address")
     assert "except-interface=virbr*" in found.fix and found.fix.endswith("systemctl restart dnsmasq")
-    assert "listen-on" in wrong(held("named", address="*")).fix
+    assert "listen-on" in wrong(held("named")).fix
     assert wrong(held("dhcpd", 67)).fix == "systemctl stop dhcpd"
     assert wrong(held("")).fix == "ss -lnp 'sport = :53'"
-    resolved = Holder("udp", "127.0.0.53", "lo", 53, "systemd-resolve", 9)
-    assert findings(FINE._replace(holders=(resolved,)))[3].ok is True
+    resolved = Listener("udp", "127.0.0.53", "lo", 53, "systemd-resolve", 9)
+    assert findings(FINE._replace(listeners=(resolved,)))[3].ok is True
 
 
 def test_subnets_that_overlap_are_found() -> None:

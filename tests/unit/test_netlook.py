@@ -5,7 +5,6 @@ from __future__ import annotations
 from kvist.errors import GuestFailed
 from kvist.guest.agent import Agent
 from kvist.guest.netlook import GuestLink, GuestRoute, look, read
-from kvist.host.holders import Holder, parse
 
 PRINTED = """
 @ links
@@ -68,19 +67,3 @@ def test_an_agent_that_may_run_nothing_still_tells_its_addresses() -> None:
     known = found.interface("52:54:00:aa:00:01")
     assert known is not None and str(known.addresses[0]) == "10.0.0.5/24"
     assert (found.ran, found.pings) == (False, ())
-
-
-def test_who_holds_a_port_is_read_with_address_interface_and_process() -> None:
-    found = parse(
-        'udp   UNCONN 0 0  192.168.122.1:53  0.0.0.0:*  users:(("dnsmasq",pid=80,fd=5))\n'
-        'udp   UNCONN 0 0  0.0.0.0%virbr0:67 0.0.0.0:*  users:(("dnsmasq",pid=80,fd=3))\n'
-        "tcp   LISTEN 0 1  [::]:22 [::]:*\n"
-        "\n"
-    )
-    assert found == [
-        Holder("udp", "192.168.122.1", "", 53, "dnsmasq", 80),
-        Holder("udp", "0.0.0.0", "virbr0", 67, "dnsmasq", 80),
-        Holder("tcp", "::", "", 22, "", 0),
-    ]
-    assert found[0].holds("192.168.122.1") and not found[0].holds("10.0.0.1")
-    assert found[1].holds("10.0.0.1", "virbr0") and not found[1].holds("10.0.0.1", "virbr1")

@@ -7,7 +7,6 @@ from ipaddress import ip_network
 import pytest
 
 from kvist.resources.networks.changes import plan, told
-from kvist.resources.networks.holders import Holder, read_sockets
 from kvist.resources.networks.sections import alike, amendments
 from kvist.resources.networks.wish import Shaping, Surroundings, dhcp_of, free_subnet, mode_of, subnets
 from kvist.resources.steps.network import AmendNetwork, RemakeNetwork, RemakeUnderGuests
@@ -199,14 +198,3 @@ def test_a_network_is_told_in_words_of_people() -> None:
     said = told(Network.read(lab().root))
     assert said["subnet"] == "10.10.0.0/24" and said["dhcp"] == "10.10.0.2-10.10.0.254"
     assert said["reservation[52:54:00:00:00:01]"] == "10.10.0.5 web"
-
-
-def test_a_program_on_the_port_is_read_from_what_ss_prints() -> None:
-    text = (
-        'UNCONN 0 0 0.0.0.0:53 0.0.0.0:* users:(("named",pid=388,fd=3))\n'
-        'UNCONN 0 0 192.168.122.1:53 0.0.0.0:* users:(("dnsmasq",pid=80,fd=5))\n'
-        'UNCONN 0 0 0.0.0.0:5353 0.0.0.0:* users:(("avahi",pid=1,fd=5))\n'
-    )
-    found = read_sockets(text)
-    assert found == [Holder("0.0.0.0", 53, "named", 388), Holder("192.168.122.1", 53, "dnsmasq", 80)]
-    assert [one.blocks("10.10.0.1") for one in found] == [True, False]

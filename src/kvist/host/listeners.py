@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
-    from kvist.values import PortRange
 
 _USER = re.compile(r'\(\("([^"]+)",pid=(\d+)')
 ANY = ("*", "0.0.0.0", "[::]", "::")  # noqa: S104 - nothing is bound to it: ss(8) prints it
 
 
 class Listener(NamedTuple):
-    """A process that listens; `address` is `*` where it takes what comes to any."""
+    """A process that listens; `address` is `*` where it takes what comes to any, `interface` empty for all."""
 
     protocol: str
     address: str
@@ -27,27 +26,35 @@ class Listener(NamedTuple):
     def words(self) -> str:
         return f'"{self.process}" (pid {self.pid})' if self.pid else "a process of the kernel or of another user"
 
-
-def listeners(hand: Hand, ports: PortRange) -> list[Listener]:
-    """List who listens on one of these ports, by one call of ss(8)."""
-    flag = {"tcp": "-t", "udp": "-u"}[ports.protocol]
-    told = hand.run(["ss", "-H", "-l", "-n", "-p", flag]).text.splitlines()
-    return [one for line in told if (one := _listener(ports.protocol, line)) and ports.first <= one.port <= ports.last]
+    def hears(self, address: str, interface: str = "") -> bool:
+        """Tell whether packets to this address, coming in by this interface, are its own."""
+        return self.address in ("*", address) and self.interface in ("", interface)
 
 
-def _listener(protocol: str, line: str) -> Listener | None:
-    words = line.split()
+def listeners(hand: Hand) -> list[Listener]:
+    """List who listens for TCP and UDP, by one call of ss(8); the names of processes are root's to see."""
+    return parse(hand.run(["ss", "-H", "-l", "-n", "-t", "-u", "-p"]).text)
+
+
+def parse(text: str) -> list[Listener]:
+    """Read what `ss -H -l -n -t -u -p` printed."""
+    return [one for line in text.splitlines() if (one := _listener(line)) is not None]
+
+
+def _listener(line: str) -> Listener | None:
+    words = line.split(None, 6)
     if len(words) < 5:
         return None
-    where, _, port = words[3].rpartition(":")
-    address, _, interface = where.partition("%")
+    where, _, port = words[4].rpartition(":")
+    address, _, interface = where.strip("[]").partition("%")
+    address = address.strip("[]")
     if not port.isdecimal():
         return None
     user = _USER.search(line)
     return Listener(
-        protocol,
-        "*" if address in ANY else address.strip("[]"),
-        interface,
+        words[0],
+        "*" if address in ANY else address,
+        interface.strip("]"),
         int(port),
         user[1] if user else "",
         int(user[2]) if user else 0,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, Unsupported
 from kvist.host.checks import Finding
-from kvist.host.holders import Holder, holders
 from kvist.host.links import Link, Route, links, routes
+from kvist.host.listeners import Listener, listeners
 from kvist.host.packets import Packet, fate
 from kvist.host.passage import BRIDGED, asked, switches
 from kvist.host.ruleset import EMPTY, Ruleset, ruleset
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ANYBODY = "192.0.2.1"
 """Stands for a host outside. Source: RFC 5737."""
-EVERYWHERE = ("*", "0.0.0.0", "::")  # noqa: S104 - what ss prints of others; nothing is bound here
 CONFIG = "/etc/firewalld/firewalld.conf"
 ZONES = ("/usr/lib/firewalld/zones", "/etc/firewalld/zones")
 
@@ -47,7 +46,7 @@ class Networks(NamedTuple):
     """Whether firewalld has libvirt's zone."""
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
-    holders: tuple[Holder, ...] = ()
+    listeners: tuple[Listener, ...] = ()
     switches: Mapping[str, str] = {}
 
     @property
@@ -80,7 +79,7 @@ def look(hand: Hand) -> Networks:
         zone=any("libvirt.xml" in hand.names(zones) for zones in ZONES) if active else False,
         links=tuple(links(hand)) if hand.has("ip") else (),
         routes=tuple(routes(hand)) if hand.has("ip") else (),
-        holders=tuple(holders(hand)) if hand.has("ss") else (),
+        listeners=tuple(listeners(hand)) if hand.has("ss") else (),
         switches=switches(hand),
     )
 
@@ -163,18 +162,18 @@ def _leaving(bridge: Link, seen: Networks) -> Packet:
 def ports(seen: Networks) -> Finding:
     """Whether somebody holds the ports of DNS or DHCP everywhere, so that no network's dnsmasq can have them."""
     name = "ports 53 and 67"
-    for each in seen.holders:
-        if each.port not in (53, 67) or each.address not in EVERYWHERE or each.dev:
+    for each in seen.listeners:
+        if each.port not in (53, 67) or each.address != "*" or each.interface:
             continue
-        if each.port == 67 and each.proto == "tcp":
+        if each.port == 67 and each.protocol == "tcp":
             continue
         who = f"{each.process} ({each.pid})" if each.process else "somebody"
-        proof = f"{who} holds {each.proto.upper()} port {each.port} of every address"
+        proof = f"{who} holds {each.protocol.upper()} port {each.port} of every address"
         return Finding(name, False, f"{proof}: networks cannot start (address already in use)", _apart(each))
     return Finding(name, True, "no server holds them for all addresses")
 
 
-def _apart(each: Holder) -> str:
+def _apart(each: Listener) -> str:
     """Give what lets a server of names leave the addresses of libvirt's networks alone."""
     match each.process:
         case "dnsmasq":

@@ -185,7 +185,9 @@ class Forwards:
         from kvist.host.listeners import listeners
 
         bridges = {net.bridge for net in networks(self.site).values() if net.bridge}
-        for one in listeners(hand, forward.ports):
+        for one in listeners(hand):
+            if one.protocol != forward.ports.protocol or not forward.ports.first <= one.port <= forward.ports.last:
+                continue
             theirs = one.interface or addresses.get(one.address, "")
             if one.port in NAME_SERVICES and theirs in bridges and forward.on != one.address:
                 continue

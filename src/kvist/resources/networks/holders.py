@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_interface, ip_network
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kvist.errors import Conflict, KvistError, Unsupported
 from kvist.host.links import links, routes
+from kvist.host.listeners import listeners
 from kvist.resources.networks.wish import subnets
 from kvist.specs.network import Network
 from kvist.xml.document import Document
 
 if TYPE_CHECKING:
     from kvist.engine.step import Site
-    from kvist.host.hand import Hand
 
 PORTS = (53, 67)
 """What a network's dnsmasq listens on: DNS and DHCP."""
-EVERYWHERE = ("*", "0.0.0.0", "::")  # noqa: S104 - what ss prints of others; nothing is bound here
 SIGNS = ("in use", "already exists", "File exists", "listening socket", "exit status 2")
 """What libvirt and dnsmasq say when somebody is in the way."""
-_SOCKET = re.compile(r'(?P<address>\S+):(?P<port>\d+)\s+\S+\s+users:\(\("(?P<program>[^"]+)",pid=(?P<pid>\d+)')
-
-
-class Holder(NamedTuple):
-    """A program that listens on a port of the host; `address` is `0.0.0.0`, `*` or `[::]` where it is on all."""
-
-    address: str
-    port: int
-    program: str
-    pid: int
-
-    def blocks(self, gateway: str) -> bool:
-        """Tell whether it keeps dnsmasq from that address."""
-        bare = self.address.partition("%")[0].strip("[]")
-        return bare in (*EVERYWHERE, gateway)
-
-
-def read_sockets(text: str) -> list[Holder]:
-    """Read what `ss -Hlnup` and `ss -Hlntp` print."""
-    found = []
-    for line in text.splitlines():
-        match = _SOCKET.search(line)
-        if match and int(match["port"]) in PORTS:
-            found.append(Holder(match["address"], int(match["port"]), match["program"], int(match["pid"])))
-    return found
-
-
-def holders(hand: Hand) -> list[Holder]:
-    """Find the programs that listen on the ports of DNS and DHCP."""
-    return read_sockets(hand.run(["ss", "-Hlnup"]).text + hand.run(["ss", "-Hlntp"]).text)
 
 
 def explained(at: Site, name: str, wrong: KvistError) -> KvistError:
@@ -112,12 +80,11 @@ def _cause(at: Site, name: str, net: Network) -> tuple[str, str] | None:
                     f"kvist net set {name} --subnet another one",
                 )
         gateways = [str(ip.address) for ip in net.ips if ip.address]
-        for holder in holders(hand):
-            if any(holder.blocks(gateway) for gateway in gateways):
-                said = f'program "{holder.program}", process {holder.pid}'
+        for one in listeners(hand):
+            if one.port in PORTS and any(one.hears(gateway) for gateway in gateways):
                 return (
-                    f"port {holder.port} of {holder.address} is held by {said}, and its own dnsmasq needs it",
-                    f"kvist net set {name} --dns off, or stop process {holder.pid}",
+                    f"port {one.port} of {one.address} is held by {one.words}, and its own dnsmasq needs it",
+                    f"kvist net set {name} --dns off, or stop process {one.pid}",
                 )
     except Unsupported:
         # The programs of that host are out of reach: libvirt's own words have to do.

@@ -54,7 +54,11 @@ def dhcp(at: Situation) -> Seen:
     """Whether the network's DHCP server is there and hears the guest."""
     if at.net is None or not at.net.dhcp:
         return Seen(None, "libvirt gives out no addresses on it")
-    own = [each for each in at.holders if each.proto == "udp" and each.port == 67 and each.dev in ("", at.bridge)]
+    own = [
+        each
+        for each in at.listeners
+        if each.protocol == "udp" and each.port == 67 and each.interface in ("", at.bridge)
+    ]
     if not own:
         return Seen(False, f"nobody listens on UDP port 67 of {at.bridge}: dnsmasq is dead", at.daemon.reload)
     asking = Packet("0.0.0.0", "255.255.255.255", at.bridge, "", "udp", 68, 67)  # noqa: S104 - so DHCP asks
@@ -125,7 +129,9 @@ def dns(at: Situation) -> Seen:
     host = next((each.address for each in at.net.inet), "") if at.net and at.net.dns else ""
     ours = host and (at.guest is None or not at.guest.ran or host in at.guest.resolvers)
     if ours:
-        own = [each for each in at.holders if each.port == 53 and each.proto == "udp" and each.holds(host, at.bridge)]
+        own = [
+            each for each in at.listeners if each.port == 53 and each.protocol == "udp" and each.hears(host, at.bridge)
+        ]
         if not own:
             return Seen(False, f"nobody listens on UDP port 53 of {host}: dnsmasq is dead", at.daemon.reload)
         if stopped := stops(at.rules, "input", Packet(at.address, host, at.bridge, "", "udp", 40000, 53)):

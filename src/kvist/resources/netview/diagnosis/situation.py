@@ -17,8 +17,8 @@ from kvist.resources.netview.facts import Card, Net, cards_of, inside, nets, net
 from kvist.resources.netview.wayout import Daemon
 
 if TYPE_CHECKING:
-    from kvist.host.holders import Holder
     from kvist.host.links import Link
+    from kvist.host.listeners import Listener
     from kvist.resources.vms.vm import Machine
     from kvist.virt.networks import Lease
 
@@ -36,7 +36,7 @@ class Situation:
     leases: tuple[Lease, ...] = ()
     neighbours: tuple[tuple[str, str], ...] = ()
     """MAC and address of who answered the host."""
-    holders: tuple[Holder, ...] = ()
+    listeners: tuple[Listener, ...] = ()
     rules: Ruleset = EMPTY
     unread: str = ""
     """Why the rules could not be read; empty when they were."""
@@ -182,8 +182,8 @@ def _outside(vm: Machine, base: Situation) -> Situation:
     """Add what the host knows."""
     from dataclasses import replace
 
-    from kvist.host.holders import holders
     from kvist.host.links import links, routes
+    from kvist.host.listeners import listeners
     from kvist.host.neighbours import neighbours
     from kvist.host.passage import answers, switches, way
     from kvist.host.ruleset import ruleset
@@ -203,7 +203,7 @@ def _outside(vm: Machine, base: Situation) -> Situation:
         links=tuple(links(hand)),
         leases=tuple(vm.host.connection.networks.leases()),
         neighbours=tuple(neighbours(hand.argv([]))) if hand.here else (),
-        holders=tuple(holders(hand)),
+        listeners=tuple(listeners(hand)),
         rules=rules,
         unread=unread,
         switches=switches(hand),
