@@ -22,7 +22,7 @@ CARD = "52:54:00:1a:b3:4b"
 
 ADD_DISK = ("disk", "add", GUEST, "20M", "--target", "vdb")
 REMOVE_DISK = ("disk", "remove", GUEST, "vdb", "--delete")
-ADD_CARD = ("nic", "add", GUEST, "default", "--mac", CARD)
+ADD_CARD = ("nic", "add", GUEST, "default", "--mac", CARD, "--no-up")
 REMOVE_CARD = ("nic", "remove", GUEST, CARD)
 SET = ("set", GUEST, "--title", "struck", "--memory", "120M", "--on-crash", "restart", "--autostart", "on")
 UNSET = ("set", GUEST, "--title", "whole", "--memory", "128M", "--on-crash", "destroy", "--autostart", "off")

@@ -204,7 +204,7 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         "ip_forward",
         lambda at: replace(at, switches={FORWARD: "0"}),
         "net.ipv4.ip_forward = 0",
-        "sysctl -w net.ipv4.ip_forward=1",
+        "kvist host set --ip-forward",
     ),
     ("route", lambda at: replace(at, way=None), f"no route to {FAR}", "ip route add default via GATEWAY"),
     (

@@ -97,7 +97,7 @@ def test_chains_that_are_gone_altogether_come_back_at_a_restart_only() -> None:
 
 def test_ip_forward_that_is_off_is_missing_where_the_mode_needs_it() -> None:
     (row,) = wrong(seen(switches={FORWARD: "0"}))
-    assert (row.state, row.rule, row.fix) == ("missing", "net.ipv4.ip_forward = 0", "sysctl -w net.ipv4.ip_forward=1")
+    assert (row.state, row.rule, row.fix) == ("missing", "net.ipv4.ip_forward = 0", "kvist host set --ip-forward")
     assert wrong(seen(NAT._replace(mode="isolated"), switches={FORWARD: "0"})) == []
 
 

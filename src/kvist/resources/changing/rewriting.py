@@ -109,9 +109,15 @@ def turned(element: Element, one: Spec, other: Spec) -> Element:
 
 def _turned_list(field: Many, one: Spec, other: Spec) -> tuple[Spec, ...]:
     wanted = other.get(field.name)
-    kept = {field.key_of(item) for item in wanted}
-    gone = [item for item in one.get(field.name) if field.key_of(item) not in kept]
-    return (*(field.spec.removed(**{name: item.get(name) for name in field.key}) for item in gone), *wanted)
+    kept = [field.key_of(item) for item in wanted]
+    gone: list[Spec] = []
+    for item in one.get(field.name):
+        if field.key_of(item) in kept:
+            kept.remove(field.key_of(item))
+        else:
+            gone.append(item)
+    # Of several with one key the first are turned, and then the rest is taken off.
+    return (*wanted, *(field.spec.removed(**{name: item.get(name) for name in field.key}) for item in gone))
 
 
 def loosen(element: Element, wish: Spec) -> None:

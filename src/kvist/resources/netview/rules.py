@@ -104,7 +104,7 @@ def switched(sight: Sight) -> Iterator[NetRule]:
         "kernel",
         f"{key} = {value}",
         "The host passes packets on between its networks.",
-        "" if on else f"sysctl -w {key}=1",
+        "" if on else "kvist host set --ip-forward",
     )
 
 

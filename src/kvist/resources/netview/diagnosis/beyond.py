@@ -30,7 +30,7 @@ def forwarding(at: Situation) -> Seen:
     key = FORWARD.replace("/", ".")
     if at.forwarding == "1":
         return Seen(True, f"{key} = 1")
-    return Seen(False, f"{key} = {at.forwarding or '?'}", f"sysctl -w {key}=1")
+    return Seen(False, f"{key} = {at.forwarding or '?'}", "kvist host set --ip-forward")
 
 
 @check("route")
