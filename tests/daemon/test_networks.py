@@ -292,3 +292,17 @@ def test_row_31_a_table_of_libvirts_own_is_stored_and_a_kernel_that_cannot_says_
     twice(line, "net", "set", "m66", "--mac-table", "kernel")
     line("net", "start", "m66")
     line("net", "delete", "m66")
+
+
+def test_the_host_itself_finds_guests_by_their_names_where_that_is_wished(
+    line: Kvist, sandbox: Sandbox, guests: None
+) -> None:
+    def found(name: str) -> str:
+        return host(sandbox, "getent", "ahostsv4", name, check=False).partition(" ")[0]
+
+    assert found(ONE) == ""
+    twice(line, "host", "set", "--guest-names")
+    eventually(lambda: found(ONE), "10.66.0.5")
+    assert found("localhost") == "127.0.0.1"
+    line("undo")
+    assert found(ONE) == ""

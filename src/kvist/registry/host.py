@@ -101,7 +101,7 @@ NOUNS = (
                 empty="no host has a name; kvist host add NAME URI gives one",
             ),
             Verb("add", "Give a host a name.", NONE, "hosts.naming:add", then="kvist ls --host {name}"),
-            Verb("set", "Change settings of a host's kernel.", Subject.HOST, "hosts.setting:set"),
+            Verb("set", "Change settings of a host.", Subject.HOST, "hosts.setting:set"),
             Verb("use", "Take a host where none is named.", NONE, "hosts.naming:use", then="kvist host show"),
             Verb("remove", "Forget hosts.", NONE, "hosts.naming:remove"),
         ),
