@@ -33,7 +33,7 @@ def rows(*, quick: bool, environment: Mapping[str, str], scratch: Path) -> Seque
     """Race it with 10 and 1000 VMs and give the rows of the table."""
     found: list[Row] = []
     for count, rounds, within in ((10, 3 if quick else 9, 20), (1000, 2 if quick else 5, 45)):
-        uri = f"test://{_host(count, scratch)}"
+        uri = f"test://{host_of(count, scratch)}"
         rivals = (
             Rival("kvist", steady(KVIST, "--host", uri, "ls")),
             Rival(BARE_CALLS, steady(PYTHON, str(BARE / "list_vms.py"), uri)),
@@ -76,7 +76,7 @@ def _name(number: int) -> str:
     return f"vm{number:04}"
 
 
-def _host(count: int, scratch: Path) -> Path:
+def host_of(count: int, scratch: Path) -> Path:
     """Write a host of the test driver: VMs with a disk and a card each, every other one running."""
     host = etree.Element("node")
     for number in range(count):

@@ -1,10 +1,9 @@
-"""The map of many guests is one look, read and drawn within the time that a person waits."""
+"""The map of many guests is one look; how long it takes is told by bench/."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from kvist.resources.netview.map import Around, drawn
 from kvist.virt.networks import Lease
 
 GUESTS = 200
-WITHIN = 2.0
-"""Seconds, demanded of a whole line; what is measured here is less than all of it."""
 
 
 @pytest.fixture
@@ -46,18 +43,16 @@ def mac(number: int, card: int) -> str:
     return f"52:54:00:{card:02x}:{number >> 8:02x}:{number & 255:02x}"
 
 
-def test_two_hundred_guests_are_mapped_and_drawn_in_less_than_two_seconds(host: Host) -> None:
-    began = time.monotonic()
+def test_two_hundred_guests_are_mapped_and_drawn(host: Host) -> None:
     seen = host.networks.map()
     tree, picture, data = seen.outline(), seen.svg(), seen._asdict()
-    assert time.monotonic() - began < WITHIN
     assert len([card for card in seen.cards if card.vm.startswith("vm")]) == 2 * GUESTS
     assert all(picture.count(f">vm{number:03}<") == 1 for number in range(GUESTS))
     assert {branch.name for branch in tree} >= {"default"}
     assert set(data) == {"uplinks", "bridges", "networks", "cards", "forwards"}
 
 
-def test_a_full_host_around_them_costs_no_more(host: Host) -> None:
+def test_a_full_host_around_them_is_drawn_too(host: Host) -> None:
     known = nets(host.connection)
     cards = [card._replace(tap=f"vnet{at}") for at, card in enumerate(plugged(host.connection)[0])]
     bridges = [Link(f"br{at}", "bridge", "", mac(at, 3), 1500, True, True, (), False) for at in range(20)]
@@ -70,10 +65,8 @@ def test_a_full_host_around_them_costs_no_more(host: Host) -> None:
             Lease("default", mac(at, 0), f"10.1.{at >> 8}.{at & 255}", 16, "", 1 << 40) for at in range(GUESTS)
         ),
     )
-    began = time.monotonic()
     seen = drawn(known, cards, around)
     assert seen.outline() and seen.svg()
-    assert time.monotonic() - began < WITHIN
     assert sum(len(bridge.ports) for bridge in seen.bridges) == 20 + GUESTS
     assert sum(bool(card.addresses) for card in seen.cards) == GUESTS
 
