@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import changing, creating, helping, listing, networking, report
+from bench import changing, creating, firewalling, helping, listing, networking, report
 from bench.programs import PYTHON
 
 from kvist.errors import KvistError
@@ -63,6 +63,8 @@ def _races(*, quick: bool, scratch: Path) -> list[report.Row]:
     rows += changing.rows(quick=quick, environment=environment)
     _say("net")
     rows += networking.rows(quick=quick, environment=environment, scratch=scratch)
+    _say("fw")
+    rows += firewalling.rows(quick=quick, environment=environment, scratch=scratch)
     return rows
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.daemon.policed import free, guests
 
 from kvist.host.run import Result, run
 from kvist.resources.hosts.host import Host, connect
@@ -18,6 +19,7 @@ from kvist.sandbox import sandbox as sandboxes
 from kvist.sandbox.sandbox import Sandbox
 
 Virsh = Callable[..., str]
+__all__ = ["free", "guests"]
 
 
 @pytest.fixture(scope="session")

@@ -138,6 +138,8 @@ class _Call:
                 owner = host.bridges
             case Subject.FORWARDS:
                 owner = host.forwards
+            case Subject.FIREWALL:
+                owner = host.firewall
             case Subject.HISTORY:
                 owner = host.history
             case Subject.TRASH:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from kvist.errors import Denied, Unsupported
-from kvist.host import nft
+from kvist.host import nft, restoring
 from kvist.host.crossing import OURS, TABLE, Crossing
 from kvist.host.nft import mark, one_of
 
@@ -15,24 +14,13 @@ if TYPE_CHECKING:
     from kvist.host.hand import Hand
     from kvist.values import Mac
 
-DIRECTORY = "/etc/kvist"
-RULES = f"{DIRECTORY}/crossing.nft"
-PORTS = f"{DIRECTORY}/crossing.ports"
-RESTORE = f"{DIRECTORY}/restore"
-HOOKS = {
-    f"/etc/libvirt/hooks/{kind}.d/kvist": f"hook_{kind}.sh" for kind in ("network", "qemu", "daemon")
-}  # fmt: skip
-RELOADED = "/etc/systemd/system/nftables.service.d/kvist.conf"
-"""Debian's nftables.service flushes the rules of everybody when it is reloaded."""
-WATCH = f"{DIRECTORY}/watch"
-UNIT = "kvist-forwards.service"
-WATCHED = f"/etc/systemd/system/{UNIT}"
-FIREWALLD = ("/usr/lib/systemd/system/firewalld.service", "/lib/systemd/system/firewalld.service")
+RULES = restoring.CROSSING
+PORTS = f"{restoring.DIRECTORY}/crossing.ports"
+RESTORE = restoring.RESTORE
 WHY = "kvist: port forwards and exposed networks"
 PASS = ("-m", "connmark", "--mark", f"{OURS:#010x}/{OURS:#010x}", "-m", "comment", "--comment", WHY, "-j", "ACCEPT")
 LIBVIRTS = ("ip", "libvirt_network", "forward")
 """Where libvirt has its rules when its firewall_backend is nftables, since 10.4."""
-DAEMONS = ("libvirtd", "virtnetworkd", "virtqemud")
 
 
 def written(hand: Hand) -> bool:
@@ -57,7 +45,7 @@ def enforce(hand: Hand, wanted: Crossing) -> None:
     else:
         hand.remove(PORTS)
     _close(hand, [each for each in before if each not in after], {bridge for bridge, _ in after})
-    _install(hand)
+    restoring.install(hand)
     hand.run([RESTORE])
     left = {card for _, card in before} & {card for _, card in set(after) - set(before)}
     for card in wanted.cards:
@@ -72,7 +60,7 @@ def intact(hand: Hand, wanted: Crossing) -> str:
     table = wanted.table()
     if _rules(hand.read(RULES) or "") != _rules(table.text()):
         return "the host's copy of it is not there or says otherwise"
-    if lacking := _lacking(hand):
+    if lacking := restoring.lacking(hand):
         return f"{next(iter(lacking))} is not there or not kvist's"
     found = nft.loaded(hand, TABLE)
     if found is None or found.rules != {chain.name: len(chain.rules) for chain in table.chains}:
@@ -128,61 +116,8 @@ def told(hand: Hand) -> dict[int, str]:
     return found
 
 
-def _install(hand: Hand) -> None:
-    lacking = _lacking(hand)
-    for path, text in lacking.items():
-        hand.write(path, text, mode=0o755)
-    if lacking.keys() & HOOKS.keys():
-        _notice(hand)
-    if "system" in hand.names("/run/systemd"):
-        _install_units(hand)
-
-
-def _install_units(hand: Hand) -> None:
-    """Let systemd call us where others flush our rule: nftables.service, and firewalld, of which only D-Bus tells."""
-    if hand.read(RELOADED) is None:
-        hand.write(RELOADED, f"[Service]\nExecStartPost=-{RESTORE}\nExecReload=-{RESTORE}\n")
-        hand.run(["systemctl", "daemon-reload"])
-    if hand.read(WATCHED) is None and any(hand.read(path) is not None for path in FIREWALLD):
-        hand.write(WATCH, _source("watch.sh"), mode=0o755)
-        hand.write(WATCHED, _source("watch.cfg"))
-        hand.run(["systemctl", "enable", "--now", UNIT])
-
-
-def _source(name: str) -> str:
-    """Give a file that is put on hosts as it is."""
-    return files("kvist.host").joinpath(name).read_text(encoding="utf-8")
-
-
-def _lacking(hand: Hand) -> dict[str, str]:
-    """Give the programs that the host does not have as they should be, by path."""
-    wanted = {path: _source(source) for path, source in ((RESTORE, "restore.sh"), *HOOKS.items())}
-    return {path: text for path, text in wanted.items() if hand.read(path) != text}
-
-
-def _notice(hand: Hand) -> None:
-    """Let libvirt look for hooks: it does when it is started, and once more at SIGHUP."""
-    for daemon in DAEMONS:
-        pid = (hand.read(f"/run/{daemon}.pid") or "").strip()
-        if pid.isdecimal():
-            # It may have ended since: then it looks when it is started.
-            hand.run(["sh", "-c", 'kill -HUP "$0"', pid], check=False)
-
-
 def _dismantle(hand: Hand, before: list[tuple[str, str]]) -> None:
-    # The hooks first: none of them may bring back what goes now.
-    for path in (*HOOKS, RESTORE):
-        hand.remove(path)
-    if hand.read(WATCHED) is not None:
-        hand.run(["systemctl", "disable", "--now", UNIT])
-        hand.remove(WATCHED)
-        hand.remove(WATCH)
-    if hand.read(RELOADED) is not None:
-        hand.remove(RELOADED)
-        hand.run(["rmdir", RELOADED.rpartition("/")[0]], check=False)
-        hand.run(["systemctl", "daemon-reload"])
-    hand.remove(PORTS)
-    hand.remove(RULES)
+    restoring.release(hand, RULES, PORTS)
     _close(hand, before, set())
     if nft.loaded(hand, TABLE) is not None:
         hand.run(["nft", "delete", "table", "inet", TABLE])
@@ -191,9 +126,6 @@ def _dismantle(hand: Hand, before: list[tuple[str, str]]) -> None:
         continue
     for handle in _inserted(hand):
         hand.run(["nft", "delete", "rule", *LIBVIRTS, "handle", str(handle)])
-    empty = (*(path.rpartition("/")[0] for path in HOOKS), "/etc/libvirt/hooks", DIRECTORY)
-    # Those in which somebody else has something stay.
-    hand.run(["rmdir", *empty], check=False)
 
 
 def _inserted(hand: Hand) -> list[int]:

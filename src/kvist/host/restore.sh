@@ -1,6 +1,9 @@
 #!/bin/sh
-# Written by kvist, and removed by it with the last port forward and exposed network of this host.
+# Written by kvist, and removed by it with the last port forward, exposed network and firewall policy of this host.
 # Puts them in force again; libvirt's hooks call it when a network or a guest has started. Needs nothing of kvist's.
+#
+#   restore             all of it
+#   restore firewall    what standard input says of the firewall's tables, instead of all that they have
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 at=/etc/kvist
 bit=0x08000000
@@ -10,6 +13,39 @@ why="kvist: port forwards and exposed networks"
 exec 9<"$0"
 flock -w 20 9
 
+# The maps of interfaces are emptied first: what they lead to may go.
+emptied() {
+    for map in "source { type ifname : mark; }" "leaving { type ifname : verdict; }"; do
+        printf 'add table bridge kvist-fw\nadd map bridge kvist-fw %s\nflush map bridge kvist-fw %s\n' "$map" "${map%% *}"
+    done
+}
+
+# Says which interface belongs to which card: the names that cards have from their next start on, and those of the taps
+# that are there, which have the address of the card but for the first byte.
+taps() {
+    { cat "$at/firewall.cards"; grep -H . /sys/class/net/*/address 2>/dev/null; } | awk '
+        function put(tap, mark, chain) {
+            printf "add element bridge kvist-fw source { \"%s\" : %s }\n", tap, mark
+            if (chain != "-") printf "add element bridge kvist-fw leaving { \"%s\" : goto %s }\n", tap, chain
+        }
+        NF == 4 { mark[$1] = $2; chain[$1] = $3; own[$1] = $4; put($4, $2, $3); next }
+        {
+            split($1, part, "/")
+            address = substr($1, index($1, ":") + 1)
+            card = substr(address, 4)
+            if (substr(address, 1, 1) == "f" && card in mark && part[5] != own[card]) put(part[5], mark[card], chain[card])
+        }'
+}
+
+firewall() { { emptied; cat; taps; } | nft -f -; }
+
+if [ "$1" = firewall ]; then
+    firewall
+    exit
+fi
+
+[ ! -f "$at/firewall.nft" ] || firewall <"$at/firewall.nft" || wrong=1
+[ -f "$at/crossing.nft" ] || exit "${wrong:-0}"
 nft -f "$at/crossing.nft" || exit 1
 
 # libvirt rejects what is new on its way to a NAT network, and a verdict in a table of one's own does not outweigh that:
@@ -32,7 +68,7 @@ if chain=$(nft list chain ip libvirt_network forward 2>/dev/null); then
     esac
 fi
 
-[ -f "$at/crossing.ports" ] || exit 0
+[ -f "$at/crossing.ports" ] || exit "${wrong:-0}"
 while read -r bridge card; do
     # A connection from 127.0.0.1 may leave by this bridge; kvist's table drops what would come in that way.
     allow=/proc/sys/net/ipv4/conf/$bridge/route_localnet
@@ -45,4 +81,4 @@ while read -r bridge card; do
         esac
     done
 done <"$at/crossing.ports"
-exit 0
+exit "${wrong:-0}"

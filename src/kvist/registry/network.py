@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from kvist.registry.verb import Noun, Subject, Verb
 
-NET, BRIDGE, FORWARD, F, V = (
-    Subject.NETWORKS,
-    Subject.BRIDGES,
-    Subject.FORWARDS,
-    Subject.FILTERS,
-    Subject.VM,
-)
+V = Subject.VM
+NET, BRIDGE, FORWARD = Subject.NETWORKS, Subject.BRIDGES, Subject.FORWARDS
+F, FW = Subject.FILTERS, Subject.FIREWALL
 
 NOUNS = (
     Noun(
@@ -151,6 +147,55 @@ NOUNS = (
                 then="kvist filter show {name}",
             ),
             Verb("exclude", "Let a filter not include another.", F, "filters.filter:Filters.exclude"),
+        ),
+    ),
+    Noun(
+        "fw",
+        "The firewall of VMs: what may come to them, and what they may send.",
+        (
+            Verb(
+                "ls",
+                "List the policies.",
+                FW,
+                "firewall.firewall:Firewall.ls",
+                empty="no VM has a policy; kvist fw block web, or kvist fw default web in=deny",
+            ),
+            Verb(
+                "show",
+                "Show the policy of a VM, line by line.",
+                FW,
+                "firewall.firewall:Firewall.show",
+                empty="it has no policy: everything passes",
+            ),
+            Verb("block", "Let nothing to VMs and nothing out.", FW, "firewall.firewall:Firewall.block"),
+            Verb("unblock", "Let packets of VMs pass again.", FW, "firewall.firewall:Firewall.unblock"),
+            Verb("allow", "Let a service pass.", FW, "firewall.firewall:Firewall.allow"),
+            Verb("deny", "Let a service not pass.", FW, "firewall.firewall:Firewall.deny"),
+            Verb("default", "Say what becomes of the rest.", FW, "firewall.firewall:Firewall.default"),
+            Verb("antispoof", "Let a VM be only itself.", FW, "firewall.firewall:Firewall.antispoof"),
+            Verb("trace", "Tell what would become of a packet.", FW, "firewall.tracing:trace"),
+            Verb(
+                "check",
+                "Find what is wrong with policies.",
+                FW,
+                "firewall.check:check",
+                empty="nothing is wrong",
+            ),
+            Verb("group", "Make groups that rules can name.", FW, "firewall.groups:group"),
+            Verb(
+                "groups",
+                "List the groups.",
+                FW,
+                "firewall.groups:groups",
+                empty="there is no group; kvist fw group create web-tier makes one",
+            ),
+            Verb("remove", "Take one rule away.", FW, "firewall.firewall:Firewall.remove"),
+            Verb("reset", "Take whole policies away.", FW, "firewall.firewall:Firewall.reset"),
+            Verb("disable", "Put policies out of force.", FW, "firewall.firewall:Firewall.disable"),
+            Verb("enable", "Put policies in force again.", FW, "firewall.firewall:Firewall.enable"),
+            Verb("confirm", "Keep a change made with --confirm.", FW, "firewall.confirming:confirm"),
+            Verb("revert", "Take a change made with --confirm back.", FW, "firewall.confirming:revert"),
+            Verb("restore", "Put all policies in force again.", FW, "firewall.firewall:Firewall.restore"),
         ),
     ),
 )

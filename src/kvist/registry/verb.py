@@ -23,6 +23,7 @@ class Subject(Enum):
     FILTERS = "filters"
     BRIDGES = "bridges"
     FORWARDS = "forwards"
+    FIREWALL = "firewall"
     HISTORY = "history"
     TRASH = "trash"
     HOST = "host"

@@ -84,6 +84,18 @@ class Identity(Spec):
         doc="Ports of the host that lead to it; kvist forward adds and removes them.",
         default=None,
     )
+    firewall: tuple[str, ...] | None = items(
+        "metadata/kvist:vm/kvist:fw",
+        applies=LIVE,
+        doc="Policy of its firewall, line by line; kvist fw writes them.",
+        default=None,
+    )
+    groups: tuple[str, ...] | None = items(
+        "metadata/kvist:vm/kvist:group",
+        applies=LIVE,
+        doc="Groups that rules of the firewall call it by; kvist fw group adds and removes it.",
+        default=None,
+    )
 
 
 class Vm(Identity, Memory, Processor, Boot, Behaviour):

@@ -11,6 +11,7 @@ from kvist.resources.changing.alteration import plan
 from kvist.resources.changing.completion import completed, problems
 from kvist.resources.changing.growing import growth
 from kvist.resources.changing.restarting import restarting, waits
+from kvist.resources.firewall.following import followed
 from kvist.specs.vm import Vm
 from kvist.values import Size
 from kvist.xml.document import Document
@@ -61,8 +62,16 @@ def alter(
         yield from growing
         yield from restarting(vm, stored, written)
         return
-    yield from steps
-    yield from growing
+    steps += growing
+    yield from followed(vm.site, steps) if _moves(current, written) else steps
+
+
+def _moves(current: Document, wish: Vm) -> bool:
+    """Tell whether the firewall would know the VM otherwise afterwards: by its groups, or by its cards."""
+    if "tags" in wish:
+        return True
+    have = Vm.read(current.root) if wish.nics else Vm()
+    return bool(have.firewall or have.groups or have.tags)
 
 
 def _too_much(vm: Machine, current: Document, wish: Vm) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
+from kvist.host.restoring import OWN_TAP
 from kvist.resources.changing.alteration import plan
 from kvist.resources.changing.fieldpath import STARS, is_item, merged, normal, under, value_at, wish_at
 from kvist.resources.changing.rewriting import one_field
@@ -113,6 +114,8 @@ def differences(now: Vm, later: Vm) -> Iterator[Pending]:
     for change in diff(now, later):
         field = _field(change.path)
         left_to_libvirt = change.after == -1 or (model_is_hosts and field in ("cpu_mode", "cpu_model"))
+        # The name that an interface has for the firewall's sake; one of libvirt's choosing serves as well until then.
+        left_to_libvirt |= field == "tap" and str(change.after).startswith(OWN_TAP)
         # An empty drive has no format until something is put in.
         left_to_libvirt |= field == "format" and change.before is None
         # Until the guest has its driver, the balloon is empty, at the next boot as at this one.

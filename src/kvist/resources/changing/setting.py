@@ -28,7 +28,7 @@ COMMON: tuple[str, ...] = (
 def set(
     self: Machine,
     settings: Annotated[
-        Vm, Ask("what is to be otherwise", group="Settings", common=COMMON, without=("forwards",))
+        Vm, Ask("what is to be otherwise", group="Settings", common=COMMON, without=("forwards", "firewall", "groups"))
     ] = Vm(),  # noqa: B008 - immutable
     *,
     restart_now: Annotated[bool, RESTART_NOW] = False,

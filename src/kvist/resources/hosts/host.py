@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvist.host.hand import Hand
     from kvist.resources.bridges.bridge import Bridges
     from kvist.resources.filters.filter import Filters
+    from kvist.resources.firewall.firewall import Firewall
     from kvist.resources.forwards.forwards import Forwards
     from kvist.resources.images.image import Images
     from kvist.resources.networks.network import Networks
@@ -171,6 +172,13 @@ class Host:
         from kvist.resources.forwards.forwards import Forwards
 
         return Forwards(self)
+
+    @cached_property
+    def firewall(self) -> Firewall:
+        """What may come to guests, and what they may send."""
+        from kvist.resources.firewall.firewall import Firewall
+
+        return Firewall(self)
 
     @cached_property
     def images(self) -> Images:

@@ -40,7 +40,13 @@ def create(
     self: Machines,
     name: Annotated[str, Ask("what to call it", metavar="NAME")],
     settings: Annotated[
-        Vm, Ask("settings of the VM, as in `kvist set`", group="Settings", common=COMMON, without=("forwards",))
+        Vm,
+        Ask(
+            "settings of the VM, as in `kvist set`",
+            group="Settings",
+            common=COMMON,
+            without=("forwards", "firewall", "groups"),
+        ),
     ] = Vm(),  # noqa: B008 - immutable
     *,
     image: Annotated[

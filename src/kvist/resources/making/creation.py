@@ -13,6 +13,7 @@ from kvist.engine.step import Step
 from kvist.errors import Invalid, KvistError, NotFound, Problem, Unsupported
 from kvist.resources.devices.disk import Disks, in_use, lies_on_host
 from kvist.resources.devices.nic import Nics, bare, nothing
+from kvist.resources.firewall.following import followed
 from kvist.resources.hosts.accel import Accel, accel
 from kvist.resources.making import defaults
 from kvist.resources.making.contradictions import contradictions, ignored
@@ -75,7 +76,9 @@ class Creation:
                 f'warning: image "{self.wish.image}" has no cloud-init, and its guest ignores {", ".join(unread)}', 1.0
             )
         yield from disks.steps()
-        yield Define(name=self.wish.name, uuid=self.uuid, xml=self._document(vm), shown=_shown(vm))
+        define = Define(name=self.wish.name, uuid=self.uuid, xml=self._document(vm), shown=_shown(vm))
+        # By its tags it may be in a group of the firewall's: before it sends anything.
+        yield from followed(self.host.site, [define]) if vm.tags else (define,)
         yield from addresses
         if not start:
             return

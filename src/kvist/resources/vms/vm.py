@@ -255,24 +255,25 @@ class Machine:
         if persistent and not purge:
             from kvist.resources.past.retiring import retire, retire_volumes
 
-            retired = retire(self.host.connection, self.name)
-            if state.active:
-                yield ForceOff(name=self.name, before=state.value)
-            yield retired
-            yield from retire_volumes(going, self.name)
+            steps: list[Step] = [ForceOff(name=self.name, before=state.value)] if state.active else []
+            steps += (retire(self.host.connection, self.name), *retire_volumes(going, self.name))
+            yield from self._followed(steps)
             return
-        if state.active:
-            yield ForceOff(name=self.name, before=state.value)
+        steps = [ForceOff(name=self.name, before=state.value)] if state.active else []
         # The definition goes last: it is what tells which volumes are left, should one of them refuse to go.
-        for pool, volume in going:
-            yield DeleteVolume(pool=pool, name=volume, owner=self.name)
+        steps += (DeleteVolume(pool=pool, name=volume, owner=self.name) for pool, volume in going)
         domains = self.host.connection.domains
         if persistent:
-            yield Undefine(
-                name=self.name,
-                xml=domains.xml(self.name, next_boot=True, secure=True),
-                autostart=domains.autostart(self.name),
-            )
+            xml = domains.xml(self.name, next_boot=True, secure=True)
+            steps.append(Undefine(name=self.name, xml=xml, autostart=domains.autostart(self.name)))
+        yield from self._followed(steps)
+
+    def _followed(self, steps: list[Step]) -> Iterator[Step]:
+        """Let the firewall forget, with these steps, a VM that it knows."""
+        from kvist.resources.firewall.following import followed
+
+        known = self.spec.firewall or self.spec.groups or self.spec.tags
+        return followed(self.site, steps) if known else iter(steps)
 
     @operation
     def protect(self) -> Iterator[Step]:

@@ -1,0 +1,93 @@
+"""What puts kvist's packet rules in force again on a host: one program, called by libvirt's hooks and by systemd."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kvist.host.hand import Hand
+
+DIRECTORY = "/etc/kvist"
+OWN_TAP = "kv"
+"""How the names begin that cards with a policy get for their interfaces."""
+RESTORE = f"{DIRECTORY}/restore"
+CROSSING = f"{DIRECTORY}/crossing.nft"
+FIREWALL = f"{DIRECTORY}/firewall.nft"
+PARTS = (CROSSING, FIREWALL)
+"""What is put in force, as far as it is there."""
+HOOKS = {
+    f"/etc/libvirt/hooks/{kind}.d/kvist": f"hook_{kind}.sh" for kind in ("network", "qemu", "daemon")
+}  # fmt: skip
+RELOADED = "/etc/systemd/system/nftables.service.d/kvist.conf"
+"""Debian's nftables.service flushes the rules of everybody when it is reloaded."""
+WATCH = f"{DIRECTORY}/watch"
+UNIT = "kvist-forwards.service"
+WATCHED = f"/etc/systemd/system/{UNIT}"
+FIREWALLD = ("/usr/lib/systemd/system/firewalld.service", "/lib/systemd/system/firewalld.service")
+DAEMONS = ("libvirtd", "virtnetworkd", "virtqemud")
+
+
+def install(hand: Hand) -> None:
+    """Put the program and the hooks that call it where they belong."""
+    lacks = lacking(hand)
+    for path, text in lacks.items():
+        hand.write(path, text, mode=0o755)
+    if lacks.keys() & HOOKS.keys():
+        _notice(hand)
+    if "system" in hand.names("/run/systemd"):
+        _install_units(hand)
+
+
+def _install_units(hand: Hand) -> None:
+    """Let systemd call us where others flush our rules: nftables.service, and firewalld, of which only D-Bus tells."""
+    if hand.read(RELOADED) is None:
+        hand.write(RELOADED, f"[Service]\nExecStartPost=-{RESTORE}\nExecReload=-{RESTORE}\n")
+        hand.run(["systemctl", "daemon-reload"])
+    if hand.read(WATCHED) is None and any(hand.read(path) is not None for path in FIREWALLD):
+        hand.write(WATCH, _source("watch.sh"), mode=0o755)
+        hand.write(WATCHED, _source("watch.cfg"))
+        hand.run(["systemctl", "enable", "--now", UNIT])
+
+
+def _source(name: str) -> str:
+    """Give a file that is put on hosts as it is."""
+    return files("kvist.host").joinpath(name).read_text(encoding="utf-8")
+
+
+def lacking(hand: Hand) -> dict[str, str]:
+    """Give the programs that the host does not have as they should be, by path."""
+    wanted = {path: _source(source) for path, source in ((RESTORE, "restore.sh"), *HOOKS.items())}
+    return {path: text for path, text in wanted.items() if hand.read(path) != text}
+
+
+def release(hand: Hand, part: str, *others: str) -> None:
+    """Put a part in force no longer: its files go, and with the last part the program and the hooks.
+
+    None of them may bring back what goes now: it is for the caller to take it out of the kernel after this.
+    """
+    if all(hand.read(other) is None for other in PARTS if other != part):
+        for path in (*HOOKS, RESTORE):
+            hand.remove(path)
+        if hand.read(WATCHED) is not None:
+            hand.run(["systemctl", "disable", "--now", UNIT])
+            hand.remove(WATCHED)
+            hand.remove(WATCH)
+        if hand.read(RELOADED) is not None:
+            hand.remove(RELOADED)
+            hand.run(["rmdir", RELOADED.rpartition("/")[0]], check=False)
+            hand.run(["systemctl", "daemon-reload"])
+    for path in (part, *others):
+        hand.remove(path)
+    empty = (*(path.rpartition("/")[0] for path in HOOKS), "/etc/libvirt/hooks", DIRECTORY)
+    # Those in which somebody else has something stay.
+    hand.run(["rmdir", *empty], check=False)
+
+
+def _notice(hand: Hand) -> None:
+    """Let libvirt look for hooks: it does when it is started, and once more at SIGHUP."""
+    for daemon in DAEMONS:
+        pid = (hand.read(f"/run/{daemon}.pid") or "").strip()
+        if pid.isdecimal():
+            # It may have ended since: then it looks when it is started.
+            hand.run(["sh", "-c", 'kill -HUP "$0"', pid], check=False)

@@ -1,0 +1,147 @@
+"""What is wrong with the firewall of a host: not in force, without effect, about what is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvist.host import firewall, sysctl
+from kvist.resources.firewall.groups import named_by
+from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
+from kvist.resources.firewall.policing import useless
+from kvist.specs.policy import GROUP, HOST, Policy, Rule, Service
+
+if TYPE_CHECKING:
+    from kvist.resources.firewall.firewall import Firewall
+
+CLEAN = ("clean-traffic", "clean-traffic-gateway", "no-ip-spoofing", "no-mac-spoofing", "no-arp-spoofing")
+
+
+class Row(NamedTuple):
+    """One thing that is wrong, or worth knowing, and what mends it."""
+
+    object: str
+    what: str
+    hint: str
+
+
+def check(self: Firewall) -> list[Row]:
+    """Find what is wrong with policies: not in force, rules that never match, names of what is not there.
+
+    VMs that nothing keeps from taking another's address are listed too.
+
+    Example: kvist fw check
+    """
+    said = Said(self.site)
+    rows = list(_in_force(self, said))
+    for guest in sorted(said.guests.values()):
+        own = read(guest.lines)
+        if wrong := unreadable(guest.lines):
+            rows.append(Row(guest.name, f"nothing passes, for its policy says {wrong}", f"kvist fw reset {guest.name}"))
+        rows += _of_rules(said, guest.name, own, said.policy(guest))
+        rows += _of_cards(guest, said.policy(guest))
+    for name, group in sorted(said.groups.items()):
+        policy = read(group.policy)
+        if wrong := unreadable(group.policy):
+            what = f"nothing passes for its members, for its policy says {wrong}"
+            rows.append(Row(GROUP + name, what, f"kvist fw reset {GROUP}{name}"))
+        rows += _of_rules(said, GROUP + name, policy, policy)
+        if not said.members(name):
+            rows.append(Row(GROUP + name, "it has no members", f"kvist fw group add {name} VM"))
+        elif not policy.lines and not named_by(said, name):
+            rows.append(Row(GROUP + name, "no rule names it", f"kvist fw group delete {name}"))
+    return rows
+
+
+def _in_force(self: Firewall, said: Said) -> Iterator[Row]:
+    hand, wanted = self.site.hand, said.firewall()
+    if not wanted.guarded:
+        return
+    if trouble := firewall.intact(hand, wanted):
+        yield Row("host", f"policies are not in force: {trouble}", "kvist fw restore")
+        return
+    for key in firewall.NETFILTER:
+        if sysctl.read(hand, key) != "1":
+            yield Row("host", f"{key} is off: nothing of what guests with a policy send passes", f"sysctl -w {key}=1")
+    bound = _bound(self)
+    ports = {card.mac: card for card in wanted.guarded}
+    for name, xml in self.host.connection.domains.documents(active=True):
+        for mac, tap in _taps(xml):
+            if mac in ports and tap not in bound:
+                yield Row(name, f"interface {tap} of card {mac} is not bound to its policy", "kvist fw restore")
+
+
+def _bound(self: Firewall) -> set[str]:
+    """Give the interfaces that the kernel knows to be of a card."""
+    done = self.site.hand.run(["nft", "-j", "list", "map", "bridge", firewall.TABLE, "source"], check=False)
+    told = json.loads(done.text)["nftables"] if done.code == 0 else []
+    return {str(pair[0]) for each in told for pair in each.get("map", {}).get("elem", [])}
+
+
+def _taps(xml: str) -> list[tuple[str, str]]:
+    from kvist.specs.vm import Vm
+    from kvist.xml.document import Document
+
+    return [(str(nic.mac), nic.tap) for nic in Vm.read(Document.parse(xml).root).nics if nic.mac and nic.tap]
+
+
+def _of_rules(said: Said, name: str, own: Policy, whole: Policy) -> Iterator[Row]:
+    for number, rule in enumerate(own.rules, 1):
+        remove = f"kvist fw remove {name} {number}"
+        peer = rule.peer
+        if peer.startswith(GROUP):
+            if peer.removeprefix(GROUP) not in said.groups:
+                yield Row(name, f"rule {number} names a group that is not there: {rule}", remove)
+        elif peer and peer != HOST and not is_network(peer) and peer not in said.guests:
+            yield Row(name, f"rule {number} names a VM that is not there: {rule}", remove)
+        before = next((n for n, one in enumerate(own.rules[: number - 1], 1) if covers(one, rule)), 0)
+        if before:
+            yield Row(name, f"rule {number} never matches, for rule {before} does before: {rule}", remove)
+        elif rule == whole.rules[-1] and (why := useless(whole, rule)):
+            yield Row(name, f"rule {number} changes nothing: {why}", remove)
+
+
+def covers(one: Rule, other: Rule) -> bool:
+    """Tell whether all that a rule matches is matched by another, which stands before it."""
+    return (
+        one.out == other.out
+        and not one.most
+        and one.nic in ("", other.nic)
+        and _wider(one.peer, other.peer)
+        and _wider(one.own, other.own)
+        and _more(one.service, other.service)
+    )
+
+
+def _wider(one: str, other: str) -> bool:
+    if not one or one == other:
+        return True
+    if not other or not is_network(one) or not is_network(other):
+        return False
+    net, inner = ip_network(one, strict=False), ip_network(other, strict=False)
+    if isinstance(net, IPv4Network) and isinstance(inner, IPv4Network):
+        return inner.subnet_of(net)
+    return isinstance(net, IPv6Network) and isinstance(inner, IPv6Network) and inner.subnet_of(net)
+
+
+def _more(one: Service, other: Service) -> bool:
+    if one == other:
+        return True
+    if one.protocol == "any":
+        return other.protocol not in ("arp", "dhcp", "nd")
+    if one.protocol != other.protocol:
+        return False
+    if not one.ports and not one.message:
+        return True
+    return bool(other.ports) and all(any(a <= c and d <= b for a, b in one.ports) for c, d in other.ports)
+
+
+def _of_cards(guest: Guest, policy: Policy) -> Iterator[Row]:
+    for card in guest.cards:
+        if policy.lines and not policy.off and card.trouble:
+            yield Row(guest.name, f"card {card.mac} is not judged: {card.trouble}", f"kvist nic ls {guest.name}")
+        if not card.trouble and not (policy.antispoof and not policy.off) and card.filter not in CLEAN:
+            what = f"card {card.mac} may take another's address: it has no anti-spoofing"
+            yield Row(guest.name, what, f"kvist fw antispoof {guest.name}")
