@@ -120,32 +120,12 @@ class _Call:
     def _bound(self, host: Host, name: str) -> Any:
         """Give the verb as something to call with the values alone."""
         method = self.verb.target.rpartition(".")[2]
-        owner: Any
-        match self.verb.subject:
-            case Subject.VM | Subject.MANY:
-                owner = host.vm(name)
-                if self.verb.part:
-                    owner = getattr(owner, self.verb.part)
-            case Subject.VMS:
-                owner = host.vms
-            case Subject.IMAGES:
-                owner = host.images
-            case Subject.NETWORKS:
-                owner = host.networks
-            case Subject.FILTERS:
-                owner = host.filters
-            case Subject.BRIDGES:
-                owner = host.bridges
-            case Subject.FORWARDS:
-                owner = host.forwards
-            case Subject.FIREWALL:
-                owner = host.firewall
-            case Subject.HISTORY:
-                owner = host.history
-            case Subject.TRASH:
-                owner = host.trash
-            case _:
-                owner = host
+        subject = self.verb.subject
+        owner: Any = host
+        if subject in (Subject.VM, Subject.MANY):
+            owner = getattr(host.vm(name), self.verb.part) if self.verb.part else host.vm(name)
+        elif subject not in (Subject.HOST, Subject.NOTHING):
+            owner = getattr(host, subject.value)
         function = load(self.verb)
         if ":" in self.verb.target and "." in self.verb.target.partition(":")[2]:
             return getattr(owner, method)

@@ -17,6 +17,11 @@ class Subject(Enum):
     """One VM, named first."""
     MANY = "vms-by-name"
     """The same for each of several names."""
+    HOST = "host"
+    """A connected host."""
+    NOTHING = "nothing"
+    """A plain function that needs no connection."""
+    # All others are what a host has by that name: `host.networks`.
     VMS = "vms"
     IMAGES = "images"
     NETWORKS = "networks"
@@ -26,10 +31,6 @@ class Subject(Enum):
     FIREWALL = "firewall"
     HISTORY = "history"
     TRASH = "trash"
-    HOST = "host"
-    """A connected host."""
-    NOTHING = "nothing"
-    """A plain function that needs no connection."""
 
 
 class Verb(NamedTuple):
