@@ -100,11 +100,10 @@ def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
 def written(host: Host, name: str, said: Vm, *, judged: bool) -> Iterator[Step]:
     """Write down what a VM says, live and for the next boot, where its cards get names that rules can be about."""
     domains, vm = host.connection.domains, host.vm(name)
-    if vm.state.active:
-        yield from plan(name, Document.parse(domains.xml(name, secure=True)), None, said)
-    if domains.persistent(name):
-        stored = Document.parse(domains.xml(name, next_boot=True, secure=True))
-        yield from plan(name, None, stored, said.replace(**named_cards(host, Vm.read(stored.root), judged=judged)))
+    live = Document.parse(domains.xml(name, secure=True)) if vm.state.active else None
+    stored = Document.parse(domains.xml(name, next_boot=True, secure=True)) if domains.persistent(name) else None
+    named = {} if stored is None else named_cards(host, Vm.read(stored.root), judged=judged)
+    yield from plan(name, live, stored, said.replace(**named), live_wish=said)
 
 
 def named_cards(host: Host, stored: Vm, *, judged: bool) -> dict[str, tuple[Nic, ...]]:
