@@ -64,7 +64,9 @@ class Guests:
         run(self.sandbox.enter(list(argv)))
 
     @contextmanager
-    def plugged(self, name: str, bridge: str, subnet: str, last: int) -> Iterator[str]:
+    def plugged(
+        self, name: str, bridge: str, subnet: str, last: int, *, gateway: int = 1, prefix: int = 24
+    ) -> Iterator[str]:
         """Plug a guest in; its gateway is the host."""
         self.inside("ip", "netns", "add", name)
         try:
@@ -72,8 +74,8 @@ class Guests:
             self.inside("ip", "link", "set", f"t-{name}", "master", bridge, "up")
             for words in (
                 ("link", "set", "eth0", "up"),
-                ("address", "add", f"{subnet}.{last}/24", "dev", "eth0"),
-                ("route", "add", "default", "via", f"{subnet}.1"),
+                ("address", "add", f"{subnet}.{last}/{prefix}", "dev", "eth0"),
+                ("route", "add", "default", "via", f"{subnet}.{gateway}"),
             ):
                 self.at(name, "ip", *words)
             yield f"{subnet}.{last}"
@@ -142,6 +144,31 @@ def seen_outside(guests: Guests, world: Outside) -> str:
         guests.at("one", "timeout", "4", "python3", "-c", KNOCKS, world.address, check=False)
         assert server.stdout is not None
         return server.stdout.read().decode().strip()
+
+
+def test_guests_appear_on_the_network_of_an_interface_that_cannot_be_bridged(
+    line: Kvist, sandbox: Sandbox, world: Outside
+) -> None:
+    def answers() -> str:
+        return run(sandbox.enter(["sysctl", "-n", f"net.ipv4.conf.{world.uplink}.proxy_arp"])).text.strip()
+
+    mine = ("--mode", "route", "--bridge", BRIDGE, "--stp", "off", "--proxy-arp", world.uplink)
+    told = line.refused("net", "create", NET, "--subnet", "10.50.0.0/27", *mine, code=2)
+    assert "is no part of the network" in told
+    assert "the host's own address" in line.refused("net", "create", NET, "--subnet", "10.97.0.0/27", *mine, code=2)
+    words = ("net", "create", NET, "--subnet", "10.97.0.64/27", *mine)
+    assert line.json(*words)["changed"] is True
+    assert line.json(*words)["changed"] is False
+    with Guests(sandbox).plugged("one", BRIDGE, "10.97.0", 70, gateway=65, prefix=27) as one:
+        assert answers() == "1"
+        # Nobody told the outside host a way: it asks by ARP on its own network.
+        assert world("ping", "-n", "-c", "3", "-W", "2", one, check=False).code == 0
+        assert Guests(sandbox).pings("one", world.address)
+    line("net", "delete", NET)
+    assert (answers(), (sandbox.root / "etc/sysctl.d/90-kvist.conf").exists()) == ("0", False)
+    line("undo")
+    assert (answers(), line.json("net", "show", NET)["subnet"]) == ("1", "10.97.0.64/27")
+    line("net", "delete", NET)
 
 
 def test_a_booted_guest_is_no_other_than_these(line: Kvist, sandbox: Sandbox, world: Outside) -> None:

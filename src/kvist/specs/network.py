@@ -255,6 +255,12 @@ class Network(Traffic):
     made_by: str | None = attr(
         "metadata/kvist:network/@made-by", applies=REPLUG, doc="Who made it, and by what.", default=None
     )
+    proxy_arp: str | None = attr(
+        "metadata/kvist:network/@proxy-arp",
+        applies=RECREATE,
+        doc="Interface of the host on whose network its guests appear.",
+        default=None,
+    )
     mode: str | None = aside(
         choice(*MODES), applies=REPLUG, doc="How guests reach the world, and the world them.", default=None
     )

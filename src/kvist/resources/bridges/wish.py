@@ -132,7 +132,7 @@ class Look:
         if wiring.wireless(port):
             return (
                 f'"{port}" is wireless: an access point takes no packets of guests from it, so it cannot be bridged',
-                f"a routed network works: --mode route --proxy-arp {port} at the making of a network",
+                f"what works: kvist net create NAME --mode route --proxy-arp {port} --subnet PART-OF-ITS-NETWORK",
             )
         if port in wiring.bridges:
             return f'"{port}" is a bridge itself; bridges that are ports of each other form a loop', "kvist bridge ls"

@@ -10,6 +10,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, Problem
+from kvist.resources.networks import proxying
 from kvist.resources.networks.around import around
 from kvist.resources.networks.changes import differences, told, written
 from kvist.resources.networks.wish import Shaping, mode_of
@@ -35,6 +36,9 @@ def create(
     dns_srv: Annotated[tuple[DnsSrv, ...], DNS_SRV] = (),
     forwarder: Annotated[tuple[Forwarder, ...], FORWARDER] = (),
     route: Annotated[tuple[Route, ...], ROUTE] = (),
+    proxy_arp: Annotated[
+        str, Ask("interface of the host on whose own network the guests appear, without a bridge", metavar="INTERFACE")
+    ] = "",
     start: Annotated[bool, Ask("only define it, do not start it")] = True,
     autostart: Annotated[bool, Ask("do not start it with the host")] = True,
 ) -> Iterator[Step]:
@@ -43,16 +47,23 @@ def create(
     Without --subnet a free one is chosen, and DHCP gives out all of it. Modes: nat (guests reach the world, by the
     host's address), route and open (and the world reaches them; open: libvirt makes no firewall rules), isolated,
     bridge and ovs (a bridge of the host's), macvtap (an interface of the host's), hostdev (virtual functions).
+    With --proxy-arp the guests have addresses of the host's own network, of which --subnet names a part that is free:
+    the host answers for them there. It works where a bridge cannot, on wireless interfaces.
 
     Example: kvist net create lab --mode route --subnet 10.10.0.0/24 --dhcp 10.10.0.100-200 --domain lab
     """
     wish = gathered(settings, portgroup, dns_host, dns_txt, dns_srv, forwarder, route)
+    wrong: list[Problem] = []
+    if proxy_arp:
+        wrong += proxying.problems(self.site, proxy_arp, wish)
+        wish = wish.replace(mode=wish.mode or "route", proxy_arp=proxy_arp)
     if self.host.connection.networks.exists(name):
         yield from _existing(self, name, wish, start=start, autostart=autostart)
         return
-    shaping = Shaping(wish, around(self.host, switches=wish.mode == "ovs"))
+    surroundings = around(self.host, switches=wish.mode == "ovs")
+    shaping = Shaping(wish, proxying.lent(surroundings, proxy_arp, wish) if proxy_arp else surroundings)
     shaped = shaping.shaped()
-    problems = list(shaping.problems)
+    problems = [*shaping.problems, *wrong]
     try:
         Name.parse(name)
     except ValueError as wrong:
@@ -66,6 +77,8 @@ def create(
     net = Network.read(document.root)
     shown = tuple((field, str(value)) for field, value in told(net).items() if field != "name")
     yield DefineNetwork(name=name, uuid=uuid, xml=document.text(), shown=shown)
+    if proxy_arp:
+        yield from proxying.answering(self.site, proxy_arp)
     if start:
         yield StartNetwork(name=name)
     if autostart:
@@ -101,7 +114,10 @@ def _existing(self: Networks, name: str, wish: Network, *, start: bool, autostar
     if wish.mode is not None and wish.mode != mode_of(have):
         raise _other(name, f"mode is {mode_of(have)}, not {wish.mode}")
     kept = Network(**{key: value for key, value in wish.items() if key != "mode"})
-    shaping = Shaping(kept, around(self.host, besides=name, switches=wish.mode == "ovs"), have)
+    surroundings = around(self.host, besides=name, switches=wish.mode == "ovs")
+    if wish.proxy_arp:
+        surroundings = proxying.lent(surroundings, wish.proxy_arp, wish)
+    shaping = Shaping(kept, surroundings, have)
     shaped = shaping.shaped()
     if shaping.problems:
         raise Invalid(shaping.problems, hint="kvist net create --help")
@@ -112,6 +128,8 @@ def _existing(self: Networks, name: str, wish: Network, *, start: bool, autostar
             f"{field} is {before or 'not set'}, not {after or 'not set'}" for field, before, after in other
         )
         raise _other(name, said)
+    if wish.proxy_arp:
+        yield from proxying.answering(self.site, wish.proxy_arp)
     if start and not state.active:
         yield StartNetwork(name=name)
     if autostart and state.persistent and not state.autostart:

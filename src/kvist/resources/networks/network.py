@@ -180,6 +180,9 @@ class Networks(Maker, Setter, Namer):
                 "--network default",
             )
         yield from self._gone(state)
+        from kvist.resources.networks.proxying import silent
+
+        yield from silent(self.site, name, Network.read(Document.parse(state.xml).root))
 
     def _gone(self, state: NetworkState) -> Iterator[Step]:
         name = state.name

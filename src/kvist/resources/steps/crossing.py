@@ -109,6 +109,18 @@ class SetSysctl(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DropSysctl(SetSysctl):
+    """Set one value of the kernel's back, and keep it for no next boot."""
+
+    def describe(self) -> str:
+        return f"set {self.key} = {self.after}, and keep it no longer"
+
+    def apply(self, at: Site) -> None:
+        sysctl.put(at.hand, self.key, self.after)
+        sysctl.keep(at.hand, self.key, None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MarkExposed(Step):
     """Write down in the document of a network from where it may be reached."""
 
