@@ -48,7 +48,7 @@ def state(line: Kvist, virsh: Virsh, sandbox: Sandbox) -> dict[str, Any]:
         "cards": sorted(str(each.get("address")) for each in live.iterfind("devices/interface/mac")),
         "disks": sorted(str(each.get("dev")) for each in live.iterfind("devices/disk/target")),
         "title": live.findtext("title"),
-        "files": sorted(path.name for path in (sandbox.root / "var/lib/libvirt/images").iterdir()),
+        "files": sorted(path.name for path in (sandbox.root / "var/lib/libvirt/images").glob(f"{GUEST}*")),
         "autostart": [row for row in virsh("dominfo", GUEST).splitlines() if row.startswith("Autostart")],
     }
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -27,12 +28,13 @@ BRIDGE = "virbr0"
 HOST = "192.168.122.1"
 WITHIN = 20.0
 HOLD = """
-import socket, time
+import socket, sys
 held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 held.bind(("0.0.0.0", 53))
-time.sleep(30)
+sys.stdin.read()
 """
+"""Holds the port until its standard input is closed: to kill nsenter would leave it behind."""
 PROGRAM = str(Path(sys.executable).with_name("kvist"))
 
 Inside = Callable[..., Result]
@@ -309,7 +311,7 @@ def test_without_an_agent_the_host_is_enough_to_find_what_is_broken(
 
 
 def test_rows_17_and_18_the_host_check_names_who_is_in_the_way_of_networks(sandbox: Sandbox, there: Inside) -> None:
-    holder = spawn(sandbox.enter(["python3", "-c", HOLD]))
+    holder = spawn(sandbox.enter(["python3", "-c", HOLD]), stdin=PIPE)
     there("ip", "link", "add", "twice", "type", "bridge")
     there("ip", "address", "add", "192.168.122.200/25", "dev", "twice")
     try:
@@ -325,8 +327,7 @@ def test_rows_17_and_18_the_host_check_names_who_is_in_the_way_of_networks(sandb
     finally:
         there("iptables", "-P", "FORWARD", "ACCEPT")
         there("ip", "link", "delete", "twice")
-        holder.kill()
-        holder.wait()
+        holder.communicate()
     assert checked(sandbox)["subnets"]["ok"] is True
 
 

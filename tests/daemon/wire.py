@@ -147,7 +147,7 @@ def wire(sandbox: Sandbox) -> Iterator[Wire]:
     from kvist.host.run import spawn
 
     # Its files are not seen in there: the program goes along as an argument.
-    process = spawn(sandbox.enter([sys.executable, "-c", Path(__file__).read_text("utf-8")]), stdin=PIPE, stdout=PIPE)
+    process = spawn(sandbox.enter(["python3", "-c", Path(__file__).read_text("utf-8")]), stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None and process.stdout is not None
     try:
         yield Wire(process.stdin, process.stdout)

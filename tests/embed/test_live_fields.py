@@ -70,6 +70,8 @@ CASES: dict[tuple[type[Spec], str], tuple[Vm, ...]] = {
     (Vm, "made_from"): (Vm(made_from="micro"),),
     (Vm, "tags"): (Vm(tags=("one", "two")), Vm(tags=("first", "two")), Vm(tags=None)),
     (Vm, "protected"): (Vm(protected=True),),
+    (Vm, "firewall"): (Vm(firewall=("default in=deny", "allow tcp/22")),),
+    (Vm, "groups"): (Vm(groups=("web-tier",)),),
     (Vm, "forwards"): (Vm(forwards=("8080/tcp to 80",)),),
     (Vm, "volumes"): (Vm(volumes=("default/a",)),),
     (Vm, "cpu_shares"): (Vm(cpu_shares=512),),
