@@ -69,7 +69,7 @@ def restart_libvirt(guests: Guests) -> None:
 
 
 def connects(guests: Guests, address: str, port: int) -> bool:
-    done = run(guests.sandbox.enter([sys.executable, "-c", CONNECTS, address, str(port)]), check=False)
+    done = run(guests.sandbox.enter(["python3", "-c", CONNECTS, address, str(port)]), check=False)
     return done.code == 0
 
 
