@@ -22,9 +22,12 @@ Virsh = Callable[..., str]
 __all__ = ["free", "guests"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox for all tests of the run; tied to this process, it also ends when the run is killed."""
+    """A sandbox for all tests of a file; tied to this process, it also ends when the run is killed.
+
+    What a file leaves in its kernel and libvirt (counters of taps, sysctls, the trash) is in no other file's way.
+    """
     name = f"test-{os.getpid()}"
     up = sandboxes.up(name, tether=True)
     atexit.register(sandboxes.down, name)
@@ -32,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
     sandboxes.down(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def virsh(sandbox: Sandbox) -> Virsh:
     """Run virsh in the sandbox and give what it prints: what libvirt itself says, to compare kvist's answers with."""
 
@@ -79,7 +82,7 @@ class Kvist(NamedTuple):
         return sorted(where.iterdir()) if where.is_dir() else []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def line(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Kvist:
     """kvist's command line, and image "micro" on its host."""
     kvist = Kvist(f"sandbox:{sandbox.name}", tmp_path_factory.mktemp("home"))

@@ -211,6 +211,7 @@ def test_a_forward_outlives_network_libvirt_and_foreign_rules(
     until("200", lambda: ways.outside(8080, seconds=1))
     until("200", lambda: ways.here(8080))
     restarted(virsh, sh)
+    until("200", lambda: ways.outside(8080, seconds=1))
     assert ways.all(8080) == REACHED
     for table in ("filter", "nat", "mangle"):
         sh("nft", "flush", "table", "ip", table)

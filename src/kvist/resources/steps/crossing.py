@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvist.engine.locks import holding
@@ -14,6 +16,8 @@ from kvist.specs.forward import Forward
 
 FIREWALL = "host firewall"
 """What is locked while the table is made."""
+HOOKS_WITHIN = 5.0
+"""Seconds that libvirt's hooks may take to load a table again; they need a tenth of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class Enforce(Step):
 
     def verify(self, at: Site) -> None:
         want = self._want(at, back=False)
-        if (want.openings or want.exposures) and (lacking := enforcement.intact(at.hand, want)):
+        if (want.openings or want.exposures) and (lacking := lasting(lambda: enforcement.intact(at.hand, want))):
             raise Failed(f"what was put in force did not hold: {lacking}")
 
     def commands(self) -> tuple[Command, ...]:
@@ -65,6 +69,14 @@ class Enforce(Step):
             Command(("nft", "-f", enforcement.RULES)),
             Command(("iptables", "-I", "FORWARD", "1", *enforcement.PASS)),
         )
+
+
+def lasting(look: Callable[[], str]) -> str:
+    """Give what is lacking even when libvirt's hooks, which load the same tables at any moment, have had their time."""
+    end = time.monotonic() + HOOKS_WITHIN
+    while (lacking := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return lacking
 
 
 def _led(pairs: tuple[tuple[str, str], ...]) -> list[Led]:

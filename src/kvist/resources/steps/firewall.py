@@ -9,7 +9,7 @@ from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
 from kvist.host import firewall, groups, sysctl
 from kvist.resources.firewall.policies import wanted
-from kvist.resources.steps.crossing import FIREWALL
+from kvist.resources.steps.crossing import FIREWALL, lasting
 
 MODULE = "br_netfilter"
 MODULES = "/etc/modules-load.d/kvist.conf"
@@ -43,7 +43,7 @@ class Judge(Step):
             firewall.enforce(at.hand, wanted(at))
 
     def verify(self, at: Site) -> None:
-        if not self.back and (lacking := firewall.intact(at.hand, wanted(at))):
+        if not self.back and (lacking := lasting(lambda: firewall.intact(at.hand, wanted(at)))):
             raise Failed(f"what was put in force did not hold: {lacking}")
 
     def commands(self) -> tuple[Command, ...]:
