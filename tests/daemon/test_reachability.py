@@ -18,7 +18,7 @@ from kvist.host.run import Result, run, spawn
 from kvist.sandbox.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Kvist
+    from tests.daemon.conftest import Kvist, Virsh
 
 NET, BRIDGE, SUBNET = "reach", "reachbr", "10.77.0"
 OTHER, OTHER_BRIDGE, OTHER_SUBNET = "elsewhere", "elsebr", "10.78.0"
@@ -144,6 +144,34 @@ def seen_outside(guests: Guests, world: Outside) -> str:
         guests.at("one", "timeout", "4", "python3", "-c", KNOCKS, world.address, check=False)
         assert server.stdout is not None
         return server.stdout.read().decode().strip()
+
+
+def test_a_network_of_kvists_own_is_exposed_until_it_is_not_or_goes(
+    line: Kvist, sandbox: Sandbox, virsh: Virsh, world: Outside
+) -> None:
+    def reaches(one: str) -> bool:
+        return world("ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", one, check=False).code == 0
+
+    def rules() -> str:
+        return run(sandbox.enter(["nft", "list", "ruleset"])).text
+
+    expose, unexpose = ("net", "expose", NET, "--from", world.uplink), ("net", "unexpose", NET)
+    line("net", "create", NET, "--bridge", BRIDGE, "--subnet", f"{SUBNET}.0/24", "--stp", "off")
+    with Guests(sandbox).plugged("one", BRIDGE, SUBNET, 10) as one:
+        assert not reaches(one)
+        for words, after in ((expose, True), (unexpose, False), (expose, True)):
+            assert line.json(*words)["changed"] is True
+            assert line.json(*words)["changed"] is False
+            assert reaches(one) is after
+            # libvirt keeps one element of a namespace: what was there before must not go.
+            assert 'made-by="kvist"' in virsh("net-dumpxml", NET, "--inactive").replace("'", '"')
+    line("net", "delete", NET)
+    assert BRIDGE not in rules()
+    line("undo")
+    assert BRIDGE in rules() and line.json(*expose)["changed"] is False
+    line(*unexpose)
+    line("net", "delete", NET)
+    assert "kvist" not in rules()
 
 
 def test_guests_appear_on_the_network_of_an_interface_that_cannot_be_bridged(

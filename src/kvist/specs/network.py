@@ -261,6 +261,12 @@ class Network(Traffic):
         doc="Interface of the host on whose network its guests appear.",
         default=None,
     )
+    exposed: tuple[str, ...] | None = items(
+        "metadata/kvist:network/kvist:exposed/@from",
+        applies=LIVE,
+        doc="Interfaces of the host by which others may reach its guests; kvist net expose writes them.",
+        default=None,
+    )
     mode: str | None = aside(
         choice(*MODES), applies=REPLUG, doc="How guests reach the world, and the world them.", default=None
     )

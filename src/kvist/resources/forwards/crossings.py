@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import NotFound, Unsupported
 from kvist.host.crossing import Card, Crossing, Exposure, Opening, check_keys
+from kvist.resources.networks.wish import network_of
 from kvist.specs.forward import Forward
+from kvist.specs.network import Network as Described
 from kvist.values import Cidr, Mac
 from kvist.xml.document import Document
-from kvist.xml.field import LIVE, items
-from kvist.xml.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,21 +21,6 @@ if TYPE_CHECKING:
 KNOWN = "<kvist:forward"
 MASKED = ("", "bridge")
 """Networks whose guests have no gateway, or another one than this host: they answer this host only."""
-
-
-class Exposed(Spec):
-    """What a network says about who may reach its guests."""
-
-    TAG = "network"
-    PAGE = "https://libvirt.org/formatnetwork.html"
-    ORDER = ("name", "uuid", "metadata", "forward", "bridge", "mac", "domain", "dns", "ip", "route")
-
-    exposed: tuple[str, ...] | None = items(
-        "metadata/kvist:net/kvist:exposed/@from",
-        applies=LIVE,
-        doc="Interfaces of the host by which others may reach its guests.",
-        default=None,
-    )
 
 
 class Network(NamedTuple):
@@ -63,28 +48,21 @@ def networks(at: Site) -> dict[str, Network]:
     """Read the networks of a host, by name."""
     active = {net.name: net.bridge for net in at.connection.networks.all()}
     return {
-        name: _network(name, Document.parse(xml).root, active.get(name, ""))
+        name: _network(name, Described.read(Document.parse(xml).root), active.get(name, ""))
         for name, xml in at.connection.networks.stored().items()
     }
 
 
-def _network(name: str, root: Element, bridge: str) -> Network:
-    from ipaddress import IPv4Interface
-
-    forward, named = root.find("forward"), root.find("bridge")
-    given = [
-        IPv4Interface(f"{one.get('address')}/{one.get('prefix') or one.get('netmask') or 32}")
-        for one in root.iterfind("ip")
-        if one.get("family", "ipv4") == "ipv4"
-    ]
+def _network(name: str, said: Described, bridge: str) -> Network:
+    given = [(ip, net) for ip in said.ips if (net := network_of(ip)) is not None and net.version == 4]
     return Network(
         name,
-        "" if forward is None else str(forward.get("mode", "nat")),
+        said.forward or "",
         # Rules may name a bridge that is not there: its network is started later.
-        bridge or ("" if named is None else str(named.get("name", ""))),
-        tuple(Cidr(str(one.network.network_address), one.network.prefixlen) for one in given),
-        tuple(str(one.ip) for one in given),
-        Exposed.read(root).exposed or (),
+        bridge or said.bridge or "",
+        tuple(Cidr(str(net.network_address), net.prefixlen) for _, net in given),
+        tuple(str(ip.address) for ip, _ in given),
+        said.exposed or (),
     )
 
 

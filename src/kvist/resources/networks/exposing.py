@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
-from kvist.engine.step import Step
+from kvist.engine.step import Site, Step
 from kvist.errors import Invalid, Problem, Unsupported
 from kvist.host import enforcement
 from kvist.host.links import Link, links
 from kvist.resources.forwards.crossings import Network, network, wanted
 from kvist.resources.hosts.setting import forwarding
 from kvist.resources.steps.crossing import Enforce, MarkExposed
+from kvist.specs.network import Network as Described
+from kvist.xml.document import Document
 
 if TYPE_CHECKING:
     from kvist.resources.networks.network import Networks
@@ -74,6 +76,13 @@ def unexpose(
         after = tuple(uplink for uplink in found.exposed if uplink not in going)
         yield MarkExposed(name=name, before=found.exposed, after=after)
         yield Enforce(hidden=tuple((name, uplink) for uplink in going))
+
+
+def hidden(at: Site, name: str) -> Iterator[Step]:
+    """Give the step that takes the rules away by which others reach a network that goes: its bridge comes free."""
+    said = Described.read(Document.parse(at.connection.networks.stored()[name]).root)
+    if said.exposed:
+        yield Enforce(hidden=tuple((name, uplink) for uplink in said.exposed))
 
 
 def route_to(net: Network, link: Link) -> str:

@@ -179,9 +179,12 @@ class Networks(Maker, Setter, Namer):
                 hint=f"kvist nic remove {users[0].vm} {users[0].mac}, or kvist nic set {users[0].vm} {users[0].mac} "
                 "--network default",
             )
-        yield from self._gone(state)
+        from kvist.resources.networks.exposing import hidden
         from kvist.resources.networks.proxying import silent
 
+        # First, so that it is the last to be taken back: then the network is there again.
+        yield from hidden(self.site, name)
+        yield from self._gone(state)
         yield from silent(self.site, name, Network.read(Document.parse(state.xml).root))
 
     def _gone(self, state: NetworkState) -> Iterator[Step]:

@@ -10,7 +10,7 @@ NAME: Final = Ask("name of the network", metavar="NAME", complete="network")
 
 COMMON: Final = (*("mode", "subnet", "dhcp", "domain", "bridge", "dev", "mtu", "vlan"),)
 """Settings that --help shows; --help-all shows all."""
-KEPT: Final = ("name", "uuid", "made_by", "proxy_arp", "interfaces")
+KEPT: Final = ("name", "uuid", "made_by", "proxy_arp", "exposed", "interfaces")
 """What nobody types: it is kvist's own, or follows from the rest."""
 WISH: Final = Ask("settings of the network", group="Settings", common=COMMON, without=KEPT)
 

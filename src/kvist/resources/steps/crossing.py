@@ -13,6 +13,8 @@ from kvist.host import enforcement, sysctl
 from kvist.host.crossing import TABLE, Crossing
 from kvist.resources.forwards.crossings import Led, wanted
 from kvist.specs.forward import Forward
+from kvist.specs.network import Network
+from kvist.xml.document import Document
 
 FIREWALL = "host firewall"
 """What is locked while the table is made."""
@@ -146,27 +148,28 @@ class MarkExposed(Step):
         return f'write down who may reach network "{self.name}"'
 
     def apply(self, at: Site) -> None:
-        _write(at, self.name, self.after)
+        self._write(at, self.after)
 
     def undo(self, at: Site) -> None:
-        _write(at, self.name, self.before)
+        self._write(at, self.before)
+
+    def verify(self, at: Site) -> None:
+        if self._said(at.connection.networks.stored()[self.name]) != self.after:
+            raise Failed(f'libvirt did not keep who may reach network "{self.name}"')
+
+    def _said(self, xml: str) -> tuple[str, ...]:
+        return Network.read(Document.parse(xml).root).exposed or ()
+
+    def _write(self, at: Site, uplinks: tuple[str, ...]) -> None:
+        found = at.connection.networks.stored().get(self.name)
+        # One that has gone took along what it said.
+        if found is not None and self._said(found) != uplinks:
+            document = Document.parse(found)
+            Network(exposed=uplinks or None).write(document.root)
+            at.connection.networks.define(document.text(), name=self.name)
 
     def changes(self) -> tuple[Change, ...]:
         return (
             Change(self.name, "exposed", ", ".join(self.before) or None, ", ".join(self.after) or None, "live"),
             *((Change("other hosts", "route", None, self.told, "to be typed there"),) if self.told else ()),
         )
-
-
-def _write(at: Site, name: str, uplinks: tuple[str, ...]) -> None:
-    from kvist.resources.forwards.crossings import Exposed
-    from kvist.xml.document import Document
-
-    found = at.connection.networks.stored().get(name)
-    if found is None:
-        # It has gone, and what it said with it.
-        return
-    document = Document.parse(found)
-    if (Exposed.read(document.root).exposed or ()) != uplinks:
-        Exposed(exposed=uplinks or None).write(document.root)
-        at.connection.networks.define(document.text(), name=name)
