@@ -12,7 +12,7 @@ from bench.programs import KVIST
 from bench.race import Line, Rival, race
 from bench.report import Row, compare
 
-from kvist.host.firewall import own_tap
+from kvist.host.firewall.tables import own_tap
 from kvist.host.run import run
 from kvist.resources.hosts.host import Host, connect
 from kvist.sandbox import sandbox as sandboxes

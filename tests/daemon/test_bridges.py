@@ -14,7 +14,7 @@ import pytest
 from tests.daemon.outside import Outside, outside
 
 from kvist.host.hand import Hand
-from kvist.host.links import links, routes
+from kvist.host.net.links import links, routes
 from kvist.host.run import run, spawn
 from kvist.sandbox.sandbox import Sandbox
 

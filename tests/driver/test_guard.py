@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from kvist.errors import CommandFailed, Conflict, Failed
-from kvist.host import guard as room
-from kvist.host.guard import Guard, Text
 from kvist.host.hand import Hand
+from kvist.host.net import guard as room
+from kvist.host.net.guard import Guard, Text
 from kvist.host.run import run
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kvist.host.hand import Hand
-from kvist.host.links import links, routes
+from kvist.host.net.links import links, routes
 from kvist.host.run import Result
 from kvist.values import Cidr
 

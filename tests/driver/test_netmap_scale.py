@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvist.host.links import Link, Route
+from kvist.host.net.links import Link, Route
 from kvist.host.run import Result, run
 from kvist.resources.hosts.host import Host, connect
 from kvist.resources.netview.facts import nets, plugged

@@ -113,7 +113,7 @@ def test_a_vm_that_stays_on_is_not_waited_for_for_ever(vm: Machine) -> None:
 
 def test_a_lease_at_which_nobody_answers_is_passed_over(vm: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     known(monkeypatch, Where("10.0.0.1", MAC, "eth0", "lease"), Where("10.0.0.2", MAC, "eth0", "lease"))
-    monkeypatch.setattr("kvist.host.neighbours.reachable", lambda _prefix: set())
+    monkeypatch.setattr("kvist.host.net.neighbours.reachable", lambda _prefix: set())
     answering(monkeypatch, "10.0.0.2")
     assert wait(vm, "ip", timeout=SHORT) == "10.0.0.2"
     assert wait(vm, "ssh", timeout=SHORT) == "10.0.0.2"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from kvist.errors import Conflict, Invalid, Refused
-from kvist.host.bridges import Wiring, paths
-from kvist.host.guard import listed
 from kvist.host.hand import Hand
-from kvist.host.rewiring import spelled
+from kvist.host.net.bridges import Wiring, paths
+from kvist.host.net.guard import listed
+from kvist.host.net.rewiring import spelled
 from kvist.host.run import Result
 from kvist.resources.bridges.bridging import Bridging
 from kvist.resources.bridges.wish import Wish

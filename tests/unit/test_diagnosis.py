@@ -13,10 +13,10 @@ from tests.unit.test_ruleset import recorded
 from kvist.guest.agent import Interface
 from kvist.guest.netlook import GuestLink, GuestNet, GuestRoute
 from kvist.host.checks import Finding
-from kvist.host.links import Link
-from kvist.host.listeners import Listener
-from kvist.host.passage import BRIDGED, FORWARD, Way
-from kvist.host.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.net.links import Link
+from kvist.host.net.listeners import Listener
+from kvist.host.net.passage import BRIDGED, FORWARD, Way
 from kvist.resources.netview.diagnosis.findings import ORDER, walk
 from kvist.resources.netview.diagnosis.situation import Situation
 from kvist.resources.netview.facts import Card, Net

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kvist.host import nft
-from kvist.host.cardrules import GUARDED, HOST, Guarded, Judgement, Peer, key_of
-from kvist.host.firewall import Firewall, Group, Known, own_tap
+from kvist.host.firewall import nft
+from kvist.host.firewall.cardrules import GUARDED, HOST, Guarded, Judgement, Peer, key_of
+from kvist.host.firewall.tables import Firewall, Group, Known, own_tap
 from kvist.values import Mac
 
 WEB, APP = Mac.parse("52:54:00:00:00:01"), Mac.parse("52:54:00:00:00:02")

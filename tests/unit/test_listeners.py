@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kvist.host.hand import Hand
-from kvist.host.listeners import Listener, listeners, parse
+from kvist.host.net.listeners import Listener, listeners, parse
 from kvist.host.run import Result
 
 SS = """\

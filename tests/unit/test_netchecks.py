@@ -5,11 +5,11 @@ from __future__ import annotations
 from tests.unit.test_ruleset import recorded
 
 from kvist.host.checks import Finding
-from kvist.host.links import Link, Route
-from kvist.host.listeners import Listener
+from kvist.host.firewall.ruleset import Chain, Ruleset
+from kvist.host.net.links import Link, Route
+from kvist.host.net.listeners import Listener
+from kvist.host.net.passage import BRIDGED
 from kvist.host.netchecks import CHECKS, Networks, findings
-from kvist.host.passage import BRIDGED
-from kvist.host.ruleset import Chain, Ruleset
 from kvist.values import Cidr
 
 

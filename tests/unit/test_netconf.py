@@ -11,12 +11,12 @@ import yaml
 
 from kvist.errors import Conflict, Corrupt
 from kvist.host.hand import Hand
-from kvist.host.netconf.ifupdown import Ifupdown
-from kvist.host.netconf.ini import Section, emit, parse
-from kvist.host.netconf.manager import File, Kept, Manager, keeper, managers, owner, recorded
-from kvist.host.netconf.netplan import Netplan
-from kvist.host.netconf.networkd import Networkd
-from kvist.host.netconf.networkmanager import NetworkManager
+from kvist.host.net.netconf.ifupdown import Ifupdown
+from kvist.host.net.netconf.ini import Section, emit, parse
+from kvist.host.net.netconf.manager import File, Kept, Manager, keeper, managers, owner, recorded
+from kvist.host.net.netconf.netplan import Netplan
+from kvist.host.net.netconf.networkd import Networkd
+from kvist.host.net.netconf.networkmanager import NetworkManager
 
 MAC = "52:54:00:00:00:01"
 CARRIED = Kept("br0", ("eth0",), mac=MAC, addresses=("192.168.1.2/24",), gateways=("192.168.1.1",), carry="eth0")

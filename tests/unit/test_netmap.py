@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from tests.unit.test_ruleset import recorded
 
 from kvist.cli.outline import BOXES, PLAIN, drawing, lines
-from kvist.host.links import Link, Route
+from kvist.host.net.links import Link, Route
 from kvist.resources.netview.facts import Card, Net, promises
 from kvist.resources.netview.map import Around, Forward, NetMap, drawn
 from kvist.resources.netview.outline import Branch

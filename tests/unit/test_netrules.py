@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.test_ruleset import recorded
 
-from kvist.host.passage import BRIDGED, FORWARD
-from kvist.host.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.net.passage import BRIDGED, FORWARD
 from kvist.resources.netview.facts import Net, net
 from kvist.resources.netview.rules import NetRule, Sight, told
 from kvist.resources.netview.wayout import Daemon

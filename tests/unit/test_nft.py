@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kvist.errors import Failed
-from kvist.host import nft
-from kvist.host.crossing import BACK, OURS, Card, Crossing, Exposure, Opening, check_keys
-from kvist.host.nft import Chain, Hook, Map, Table
+from kvist.host.firewall import nft
+from kvist.host.firewall.crossing import BACK, OURS, Card, Crossing, Exposure, Opening, check_keys
+from kvist.host.firewall.nft import Chain, Hook, Map, Table
 from kvist.values import Mac, PortRange
 
 WEB = Card(Mac.parse("52:54:00:66:c3:77"), "virbr0", "192.168.122.5")

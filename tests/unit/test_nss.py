@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvist.host.nss import services, with_guests
+from kvist.host.net.nss import services, with_guests
 
 DEBIAN = "passwd:         files\nhosts:          files dns # ours\nnetworks:       files\n"
 

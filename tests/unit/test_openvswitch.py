@@ -12,7 +12,7 @@ import pytest
 
 from kvist.errors import Failed
 from kvist.host.hand import Hand
-from kvist.host.openvswitch import Tags, port_of, switches, tagged, tags
+from kvist.host.net.openvswitch import Tags, port_of, switches, tagged, tags
 from kvist.host.run import Result
 from kvist.resources.steps.tagging import Retag
 

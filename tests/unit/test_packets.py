@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.test_ruleset import OUT, recorded
 
-from kvist.host.packets import Packet, fate, stops, through, translated
-from kvist.host.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.firewall.packets import Packet, fate, stops, through, translated
+from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
 
 BACK = Packet("192.0.2.1", "192.168.122.50", "eth0", "virbr0", "tcp", 443, 40000, "established")
 

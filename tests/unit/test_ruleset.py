@@ -8,10 +8,10 @@ from typing import cast
 import pytest
 
 from kvist.errors import CommandFailed, Corrupt, Denied
-from kvist.host import iptables
+from kvist.host.firewall import iptables
+from kvist.host.firewall.packets import Packet, fate, translated
+from kvist.host.firewall.ruleset import EMPTY, Match, Ruleset, parse, ruleset
 from kvist.host.hand import Hand
-from kvist.host.packets import Packet, fate, translated
-from kvist.host.ruleset import EMPTY, Match, Ruleset, parse, ruleset
 from kvist.host.run import Result
 
 RECORDED = Path(__file__).parent / "rulesets"

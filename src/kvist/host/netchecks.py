@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, Unsupported
 from kvist.host.checks import Finding
-from kvist.host.links import Link, Route, links, routes
-from kvist.host.listeners import Listener, listeners
-from kvist.host.packets import Packet, fate
-from kvist.host.passage import BRIDGED, asked, switches
-from kvist.host.ruleset import EMPTY, Ruleset, ruleset
+from kvist.host.firewall.packets import Packet, fate
+from kvist.host.firewall.ruleset import EMPTY, Ruleset, ruleset
+from kvist.host.net.links import Link, Route, links, routes
+from kvist.host.net.listeners import Listener, listeners
+from kvist.host.net.passage import BRIDGED, asked, switches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

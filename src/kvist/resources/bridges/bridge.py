@@ -9,8 +9,8 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import NotFound
-from kvist.host.bridges import Wiring, paths
-from kvist.host.netconf.manager import keeper
+from kvist.host.net.bridges import Wiring, paths
+from kvist.host.net.netconf.manager import keeper
 from kvist.resources.bridges.bridging import Bridging
 from kvist.resources.bridges.users import users
 from kvist.resources.bridges.wish import Wish

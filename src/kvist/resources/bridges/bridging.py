@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvist.errors import Conflict, Invalid, NotFound
-from kvist.host.bridges import LINUX, OVS, Address, Path, Wiring, gateways, near, paths
-from kvist.host.guard import Words
-from kvist.host.netconf.manager import File, Kept, Manager, keeper, owner, recorded
-from kvist.host.rewiring import Form, attach, default_route, detach, give, make, mtu, stp, take, unmake, vlan_aware
+from kvist.host.net.bridges import LINUX, OVS, Address, Path, Wiring, gateways, near, paths
+from kvist.host.net.guard import Words
+from kvist.host.net.netconf.manager import File, Kept, Manager, keeper, owner, recorded
+from kvist.host.net.rewiring import Form, attach, default_route, detach, give, make, mtu, stp, take, unmake, vlan_aware
 from kvist.resources.bridges.users import users
 from kvist.resources.bridges.wish import DHCP, Look, Wish
 from kvist.resources.steps.rewiring import Rewire

@@ -8,13 +8,13 @@ from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import Invalid, Problem
-from kvist.host.bridges import GUESTS, Wiring
-from kvist.host.openvswitch import runs
+from kvist.host.net.bridges import GUESTS, Wiring
+from kvist.host.net.openvswitch import runs
 from kvist.values import Cidr
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
-    from kvist.host.netconf.manager import Manager
+    from kvist.host.net.guard import Words
+    from kvist.host.net.netconf.manager import Manager
     from kvist.resources.hosts.host import Host
 
 DHCP = "dhcp"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
-from kvist.host.restoring import OWN_TAP
+from kvist.host.firewall.restoring import OWN_TAP
 from kvist.resources.changing.alteration import plan
 from kvist.resources.changing.fieldpath import STARS, is_item, merged, normal, under, value_at, wish_at
 from kvist.resources.changing.rewriting import one_field

@@ -130,7 +130,7 @@ class Nics:
         place = self.host.place
         if not (place.local or place.sandbox is not None):
             return ()
-        from kvist.host.openvswitch import switches
+        from kvist.host.net.openvswitch import switches
 
         try:
             return switches(self.host.hand)

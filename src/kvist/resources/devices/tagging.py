@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvist.engine.step import Disruption
 from kvist.errors import CommandFailed
-from kvist.host.openvswitch import Tags, port_of, tags
+from kvist.host.net.openvswitch import Tags, port_of, tags
 from kvist.resources.steps.tagging import Retag
 from kvist.specs.nic import Nic
 

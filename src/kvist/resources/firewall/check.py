@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host import firewall, sysctl
+from kvist.host import sysctl
+from kvist.host.firewall import tables
 from kvist.resources.firewall.groups import named_by
 from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
 from kvist.resources.firewall.policing import useless
@@ -59,10 +60,10 @@ def _in_force(self: Firewall, said: Said) -> Iterator[Row]:
     hand, wanted = self.site.hand, said.firewall()
     if not wanted.guarded:
         return
-    if trouble := firewall.intact(hand, wanted):
+    if trouble := tables.intact(hand, wanted):
         yield Row("host", f"policies are not in force: {trouble}", "kvist fw restore")
         return
-    for key in firewall.NETFILTER:
+    for key in tables.NETFILTER:
         if sysctl.read(hand, key) != "1":
             yield Row("host", f"{key} is off: nothing of what guests with a policy send passes", f"sysctl -w {key}=1")
     bound = _bound(self)
@@ -75,7 +76,7 @@ def _in_force(self: Firewall, said: Said) -> Iterator[Row]:
 
 def _bound(self: Firewall) -> set[str]:
     """Give the interfaces that the kernel knows to be of a card."""
-    done = self.site.hand.run(["nft", "-j", "list", "map", "bridge", firewall.TABLE, "source"], check=False)
+    done = self.site.hand.run(["nft", "-j", "list", "map", "bridge", tables.TABLE, "source"], check=False)
     told = json.loads(done.text)["nftables"] if done.code == 0 else []
     return {str(pair[0]) for each in told for pair in each.get("map", {}).get("elem", [])}
 

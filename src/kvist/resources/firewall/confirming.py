@@ -10,7 +10,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import NotFound
-from kvist.host import unconfirmed
+from kvist.host.firewall import unconfirmed
 from kvist.resources.firewall.policies import read
 from kvist.resources.firewall.policing import Target, change
 from kvist.resources.steps.unconfirmed import Settle

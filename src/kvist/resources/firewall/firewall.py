@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
 from kvist.errors import Invalid, NotFound
-from kvist.host import firewall
+from kvist.host.firewall import tables
 from kvist.resources.firewall.policies import Said, unreadable
 from kvist.resources.firewall.policing import (
     Target,
@@ -301,7 +301,7 @@ class Firewall:
 
         Example: kvist fw restore
         """
-        if firewall.intact(self.site.hand, Said(self.site).firewall()):
+        if tables.intact(self.site.hand, Said(self.site).firewall()):
             yield Judge()
 
     def ls(self) -> list[Row]:
@@ -312,7 +312,7 @@ class Firewall:
         said = Said(self.site)
         found = [(guest, said.policy(guest)) for guest in sorted(said.guests.values())]
         found = [(guest, policy) for guest, policy in found if policy.lines]
-        trouble = firewall.intact(self.site.hand, said.firewall()) if found else ""
+        trouble = tables.intact(self.site.hand, said.firewall()) if found else ""
         rows = []
         for guest, policy in found:
             state = "disabled" if policy.off else f"not in force: {trouble}" if trouble else "in force"

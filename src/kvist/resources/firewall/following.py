@@ -22,7 +22,7 @@ def followed(at: Site, steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _has_firewall(at: Site) -> bool:
-    from kvist.host import restoring
+    from kvist.host.firewall import restoring
 
     try:
         return at.hand.read(restoring.FIREWALL) is not None

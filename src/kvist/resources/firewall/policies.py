@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host import groups
-from kvist.host.cardrules import HOST, Guarded, Judgement, Peer, key_of
-from kvist.host.firewall import Firewall, Group, Known, check_keys, own_tap
-from kvist.host.nft import interface
+from kvist.host.firewall import groups
+from kvist.host.firewall.cardrules import HOST, Guarded, Judgement, Peer, key_of
+from kvist.host.firewall.nft import interface
+from kvist.host.firewall.tables import Firewall, Group, Known, check_keys, own_tap
 from kvist.resources.forwards.crossings import Network, networks
 from kvist.specs import policy
 from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, Policy, Rule

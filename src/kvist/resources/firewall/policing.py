@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Corrupt, Invalid, KvistError, NotFound, Problem, Unsupported
-from kvist.host import firewall, groups
+from kvist.host.firewall import groups, tables
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.policies import BRIDGING, Said, is_network, unreadable
 from kvist.resources.steps.firewall import Judge, WriteGroup, knowing
@@ -65,7 +65,7 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
     at = host.site
     differing = [(target, policy.lines) for target, policy in wanted if target.lines != policy.lines]
     if any(lines for _, lines in differing):
-        firewall.check_tools(at.hand)
+        tables.check_tools(at.hand)
         yield from knowing(at)
     if differing:
         if confirm is not None:
@@ -80,7 +80,7 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
             yield from written(host, target.name, Vm(firewall=lines or None), judged=bool(lines) or in_groups)
     if differing:
         yield Judge()
-    elif wanted and (trouble := firewall.intact(at.hand, Said(at).firewall())):
+    elif wanted and (trouble := tables.intact(at.hand, Said(at).firewall())):
         at.report(f"it is written down, but {trouble}", None)
         yield Judge()
 
@@ -88,7 +88,7 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
 def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
     from uuid import uuid4
 
-    from kvist.host import unconfirmed
+    from kvist.host.firewall import unconfirmed
     from kvist.resources.steps.unconfirmed import Watch
 
     if unconfirmed.read(host.site.hand) is not None:
@@ -115,7 +115,7 @@ def named_cards(host: Host, stored: Vm, *, judged: bool) -> dict[str, tuple[Nic,
     for nic in stored.nics:
         if not nic.mac:
             continue
-        own = firewall.own_tap(nic.mac)
+        own = tables.own_tap(nic.mac)
         net = known.get(nic.network or "")
         bridged = nic.type == "bridge" or (nic.type == "network" and net is not None and net.mode in BRIDGING)
         if judged and bridged and not nic.tap:

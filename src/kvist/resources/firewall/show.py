@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvist.host.firewall import TABLE
+from kvist.host.firewall.tables import TABLE
 from kvist.resources.firewall.policies import Said, read
 from kvist.resources.firewall.policing import Target
 from kvist.specs.policy import GROUP, Policy

@@ -181,7 +181,7 @@ def _end(self: Firewall, said: Said, option: str, text: str, problems: list[Prob
     except ValueError:
         problems.append(Problem(option, f'"{text}" is neither a VM, nor host, nor an address', "kvist ls"))
         return End(text)
-    from kvist.host.links import links
+    from kvist.host.net.links import links
 
     if any(one.address == address for link in links(self.site.hand) for one in link.addresses):
         return End(HOST, address=address)
@@ -218,7 +218,7 @@ def _met(source: End, to: End) -> tuple[End, End]:
 
 def _host_address(self: Firewall, guest: End) -> str:
     """Give the address of the host that it and a guest talk by."""
-    from kvist.host.links import links
+    from kvist.host.net.links import links
 
     assert guest.card is not None, "it is asked of guests only"
     found = [one.address for link in links(self.site.hand) if link.name == guest.card.bridge for one in link.addresses]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import NotFound, Unsupported
-from kvist.host.crossing import Card, Crossing, Exposure, Opening, check_keys
+from kvist.host.firewall.crossing import Card, Crossing, Exposure, Opening, check_keys
 from kvist.resources.networks.wish import network_of
 from kvist.specs.forward import Forward
 from kvist.specs.network import Network as Described

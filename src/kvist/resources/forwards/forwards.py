@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
 from kvist.errors import Conflict, Invalid, Problem, Unsupported
-from kvist.host import enforcement
+from kvist.host.firewall import enforcement
 from kvist.resources.changing.alter import alter
 from kvist.resources.forwards.crossings import Led, card_of, leased, led, networks, wanted
 from kvist.resources.hosts.setting import forwarding
@@ -175,14 +175,14 @@ class Forwards:
         hand = self.site.hand
         addresses: dict[str, str] = {}
         if forward.on or (forward.ports.first <= NAME_SERVICES[1] and forward.ports.last >= NAME_SERVICES[0]):
-            from kvist.host.links import links
+            from kvist.host.net.links import links
 
             found = links(hand)
             addresses = {one.address: link.name for link in found for one in link.addresses}
             if forward.on not in ("", *addresses, *(link.name for link in found)):
                 what = f'address "{forward.on}"' if forward.address else f'interface "{forward.on}"'
                 raise Invalid(f"the host has no {what}", path="--on", hint="ip address")
-        from kvist.host.listeners import listeners
+        from kvist.host.net.listeners import listeners
 
         bridges = {net.bridge for net in networks(self.site).values() if net.bridge}
         for one in listeners(hand):

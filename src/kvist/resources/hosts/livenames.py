@@ -38,7 +38,7 @@ def _names(kind: str, where: str | None) -> Iterable[str]:
         case "filter":
             return connection.nwfilters.names()
         case "bridge":
-            from kvist.host.bridges import Wiring
+            from kvist.host.net.bridges import Wiring
 
             return list(Wiring(place.hand()).bridges)
         case "pool":

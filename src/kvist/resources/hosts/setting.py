@@ -69,7 +69,7 @@ def set(
 
 def guest_names(at: Site, *, on: bool) -> Iterator[Step]:
     """Give the step by which the host looks up names of guests, or no longer does."""
-    from kvist.host import nss
+    from kvist.host.net import nss
     from kvist.resources.steps.files import WriteFile
 
     before = at.hand.read(nss.CONF)

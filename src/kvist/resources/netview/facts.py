@@ -11,7 +11,7 @@ from kvist.xml.document import Document
 from kvist.xml.path import NAMESPACES
 
 if TYPE_CHECKING:
-    from kvist.host.links import Link
+    from kvist.host.net.links import Link
     from kvist.virt.connection import Connection
     from kvist.xml.document import Element
 

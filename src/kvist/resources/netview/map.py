@@ -9,9 +9,9 @@ from kvist.errors import CommandFailed, Denied, TimedOut, Unsupported
 from kvist.resources.netview.facts import Card, Net, Promise, nets, plugged
 
 if TYPE_CHECKING:
+    from kvist.host.firewall.ruleset import Ruleset
     from kvist.host.hand import Hand
-    from kvist.host.links import Link, Route
-    from kvist.host.ruleset import Ruleset
+    from kvist.host.net.links import Link, Route
     from kvist.resources.hosts.host import Host
     from kvist.resources.netview.outline import Branch
     from kvist.resources.networks.network import Networks
@@ -149,8 +149,8 @@ def read(host: Host) -> NetMap:
 
 
 def _around(host: Host, hand: Hand) -> Around:
-    from kvist.host.links import links, routes
-    from kvist.host.neighbours import neighbours
+    from kvist.host.net.links import links, routes
+    from kvist.host.net.neighbours import neighbours
 
     return Around(
         links=tuple(links(hand)),
@@ -163,7 +163,7 @@ def _around(host: Host, hand: Hand) -> Around:
 
 
 def _rules(hand: Hand) -> Ruleset | None:
-    from kvist.host.ruleset import ruleset
+    from kvist.host.firewall.ruleset import ruleset
 
     try:
         return ruleset(hand)

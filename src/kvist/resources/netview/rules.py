@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.engine.rows import Rows
 from kvist.errors import NotFound
-from kvist.host.packets import Fate, Packet, stops, translated
-from kvist.host.passage import BRIDGED, FORWARD
+from kvist.host.firewall.packets import Fate, Packet, stops, translated
+from kvist.host.net.passage import BRIDGED, FORWARD
 from kvist.resources.netview.facts import OWN_BRIDGE, Net, inside, subnet
 from kvist.resources.netview.wayout import FILTER, LIBVIRT, OURS, Daemon, holder, owner, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kvist.host.ruleset import Chain, Rule, Ruleset
+    from kvist.host.firewall.ruleset import Chain, Rule, Ruleset
     from kvist.resources.networks.network import Networks
 
 BESIDE = "192.0.2.1"
@@ -71,9 +71,9 @@ def rules(self: Networks, name: Annotated[str, Ask("name of the network", comple
 
     Example: kvist net rules default
     """
-    from kvist.host.links import routes
-    from kvist.host.passage import switches
-    from kvist.host.ruleset import ruleset
+    from kvist.host.firewall.ruleset import ruleset
+    from kvist.host.net.links import routes
+    from kvist.host.net.passage import switches
     from kvist.resources.netview.facts import nets
     from kvist.resources.netview.wayout import daemon
 
@@ -261,7 +261,7 @@ def missing(sight: Sight) -> Iterator[NetRule]:
 
 def _accepted(sight: Sight, need: Need) -> bool:
     """Whether the chain that libvirt made for it accepts the packet, and is called at all."""
-    from kvist.host.packets import through
+    from kvist.host.firewall.packets import through
 
     made = sight.rules.chains.get(("ip", "filter", need.chain))
     called = any(rule.target == need.chain for rule in sight.rules.rules() if rule.verdict in ("jump", "goto"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from kvist.host.firewall.packets import Fate
+    from kvist.host.firewall.ruleset import Chain, Rule, Ruleset
     from kvist.host.hand import Hand
-    from kvist.host.packets import Fate
-    from kvist.host.ruleset import Chain, Rule, Ruleset
 
 LIBVIRT = "libvirt"
 OURS = "kvist"
@@ -39,7 +39,7 @@ class Daemon(NamedTuple):
 
 def daemon(hand: Hand) -> Daemon:
     """Look which daemon that is."""
-    from kvist.host.passage import daemon as running
+    from kvist.host.net.passage import daemon as running
 
     return Daemon(*running(hand))
 

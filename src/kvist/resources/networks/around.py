@@ -41,7 +41,7 @@ def around(host: Host, *, besides: str = "", switches: bool = False) -> Surround
 
 
 def _interfaces(hand: Hand, taken: list[tuple[Subnet, str]], known: set[str]) -> dict[str, str]:
-    from kvist.host.links import links, routes
+    from kvist.host.net.links import links, routes
 
     kinds: dict[str, str] = {}
     for link in links(hand):

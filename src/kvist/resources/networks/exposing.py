@@ -9,8 +9,8 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
 from kvist.errors import Invalid, Problem, Unsupported
-from kvist.host import enforcement
-from kvist.host.links import Link, links
+from kvist.host.firewall import enforcement
+from kvist.host.net.links import Link, links
 from kvist.resources.forwards.crossings import Network, network, wanted
 from kvist.resources.hosts.setting import forwarding
 from kvist.resources.steps.crossing import Enforce, MarkExposed

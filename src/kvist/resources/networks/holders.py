@@ -6,8 +6,8 @@ from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from kvist.errors import Conflict, KvistError, Unsupported
-from kvist.host.links import links, routes
-from kvist.host.listeners import listeners
+from kvist.host.net.links import links, routes
+from kvist.host.net.listeners import listeners
 from kvist.resources.networks.wish import subnets
 from kvist.specs.network import Network
 from kvist.xml.document import Document

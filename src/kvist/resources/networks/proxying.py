@@ -42,7 +42,7 @@ def lent(around: Surroundings, dev: str, wish: Network) -> Surroundings:
 
 def problems(at: Site, dev: str, wish: Network) -> Iterator[Problem]:
     """Find what is wrong with guests that are to appear on an interface's network."""
-    from kvist.host.links import links
+    from kvist.host.net.links import links
 
     where = "--proxy-arp"
     found = {link.name: link for link in links(at.hand)}

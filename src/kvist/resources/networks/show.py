@@ -87,7 +87,7 @@ def _route(networks: Networks, subnets: list[str], bridge: str | None) -> list[s
 
 def _own_address(hand: Hand, bridge: str | None) -> dict[int, str]:
     """Find the addresses by which others reach the host: on its default route, else on its first other interface."""
-    from kvist.host.links import links, routes
+    from kvist.host.net.links import links, routes
 
     out = [route.dev for route in routes(hand) if route.to == "default"]
     there = [link for link in links(hand) if link.name not in ("lo", bridge) and link.up]

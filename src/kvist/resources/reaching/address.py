@@ -110,7 +110,7 @@ def _newest(leases: Sequence[Lease]) -> list[Lease]:
 
 
 def _neighbours(host: Host) -> list[tuple[str, str]]:
-    from kvist.host.neighbours import neighbours
+    from kvist.host.net.neighbours import neighbours
 
     if host.place.sandbox is not None:
         prefix = host.place.sandbox.network_prefix

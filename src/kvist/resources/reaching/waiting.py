@@ -118,7 +118,7 @@ def agent_answers(vm: Machine) -> bool:
 
 def _seen(route: Route, where: Where) -> bool:
     """Whether the guest answered at Ethernet level: a firewall in it may drop everything above."""
-    from kvist.host.neighbours import reachable
+    from kvist.host.net.neighbours import reachable
 
     if not (route.place.sandbox or route.place.local):
         return False

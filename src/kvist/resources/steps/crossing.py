@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from kvist.engine.locks import holding
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
-from kvist.host import enforcement, sysctl
-from kvist.host.crossing import TABLE, Crossing
+from kvist.host import sysctl
+from kvist.host.firewall import enforcement
+from kvist.host.firewall.crossing import TABLE, Crossing
 from kvist.resources.forwards.crossings import Led, wanted
 from kvist.specs.forward import Forward
 from kvist.specs.network import Network

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from kvist.engine.locks import holding
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
-from kvist.host import firewall, groups, sysctl
+from kvist.host import sysctl
+from kvist.host.firewall import groups, tables
 from kvist.resources.firewall.policies import wanted
 from kvist.resources.steps.crossing import FIREWALL, lasting
 
@@ -27,7 +28,7 @@ class Judge(Step):
     def describe(self) -> str:
         if self.back:
             return "have a way back to the firewall's tables as they are"
-        return f"load the firewall's tables {firewall.TABLE}"
+        return f"load the firewall's tables {tables.TABLE}"
 
     def apply(self, at: Site) -> None:
         if not self.back:
@@ -40,14 +41,14 @@ class Judge(Step):
     def _enforce(self, at: Site) -> None:
         # Another kvist looks only when this one has written: none of them loads a table that lacks the other's.
         with holding(at.connection.uri, (FIREWALL,), patience=at.patience, tell=at.report, look=at.look):
-            firewall.enforce(at.hand, wanted(at))
+            tables.enforce(at.hand, wanted(at))
 
     def verify(self, at: Site) -> None:
-        if not self.back and (lacking := lasting(lambda: firewall.intact(at.hand, wanted(at)))):
+        if not self.back and (lacking := lasting(lambda: tables.intact(at.hand, wanted(at)))):
             raise Failed(f"what was put in force did not hold: {lacking}")
 
     def commands(self) -> tuple[Command, ...]:
-        return () if self.back else (Command(("nft", "-f", firewall.RULES)),)
+        return () if self.back else (Command(("nft", "-f", tables.RULES)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,6 @@ class KnowConnections(Step):
 
 def knowing(at: Site) -> list[Step]:
     """Give the step that the kernel needs before it can judge; none where it knows connections already."""
-    said = {key: sysctl.read(at.hand, key) for key in firewall.NETFILTER}
+    said = {key: sysctl.read(at.hand, key) for key in tables.NETFILTER}
     lacking = tuple(key for key, now in said.items() if now != "1")
     return [KnowConnections(keys=lacking, load="" in said.values())] if lacking else []

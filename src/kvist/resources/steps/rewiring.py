@@ -9,9 +9,9 @@ from typing import Any
 
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import CommandFailed, Conflict, Refused, TimedOut, Unsupported
-from kvist.host.bridges import answers, neighbours
-from kvist.host.guard import Guard, Text
-from kvist.host.rewiring import spelled
+from kvist.host.net.bridges import answers, neighbours
+from kvist.host.net.guard import Guard, Text
+from kvist.host.net.rewiring import spelled
 
 PAUSE = 0.2
 NEIGHBOURS = 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
-from kvist.host.openvswitch import Tags, port_of, tagged, tags
+from kvist.host.net.openvswitch import Tags, port_of, tagged, tags
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from subprocess import DEVNULL
 
 from kvist.engine.step import Change, Command, Site, Step
-from kvist.host import unconfirmed
+from kvist.host.firewall import unconfirmed
 from kvist.host.run import spawn
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvist.host.packets import Fate, Packet, stops, translated
-from kvist.host.passage import FORWARD
+from kvist.host.firewall.packets import Fate, Packet, stops, translated
+from kvist.host.net.passage import FORWARD
 from kvist.resources.netview.diagnosis.findings import Seen, check
 from kvist.resources.netview.facts import subnet
 from kvist.resources.netview.wayout import holder, way_out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvist.host.packets import Packet, stops
+from kvist.host.firewall.packets import Packet, stops
 from kvist.resources.netview.diagnosis.findings import Seen, check
 from kvist.resources.netview.facts import inside, subnet
 from kvist.resources.netview.wayout import holder, way_out

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from kvist.errors import CommandFailed, Conflict, Denied, GuestFailed, Invalid, NotFound, TimedOut, Unsupported
 from kvist.guest.netlook import GuestNet
-from kvist.host.packets import Packet
-from kvist.host.passage import BRIDGED, FORWARD, Way
-from kvist.host.ruleset import EMPTY, Ruleset
+from kvist.host.firewall.packets import Packet
+from kvist.host.firewall.ruleset import EMPTY, Ruleset
+from kvist.host.net.passage import BRIDGED, FORWARD, Way
 from kvist.resources.netview.facts import Card, Net, cards_of, inside, nets, network_of
 from kvist.resources.netview.wayout import Daemon
 
 if TYPE_CHECKING:
-    from kvist.host.links import Link
-    from kvist.host.listeners import Listener
+    from kvist.host.net.links import Link
+    from kvist.host.net.listeners import Listener
     from kvist.resources.vms.vm import Machine
     from kvist.virt.networks import Lease
 
@@ -182,11 +182,11 @@ def _outside(vm: Machine, base: Situation) -> Situation:
     """Add what the host knows."""
     from dataclasses import replace
 
-    from kvist.host.links import links, routes
-    from kvist.host.listeners import listeners
-    from kvist.host.neighbours import neighbours
-    from kvist.host.passage import answers, switches, way
-    from kvist.host.ruleset import ruleset
+    from kvist.host.firewall.ruleset import ruleset
+    from kvist.host.net.links import links, routes
+    from kvist.host.net.listeners import listeners
+    from kvist.host.net.neighbours import neighbours
+    from kvist.host.net.passage import answers, switches, way
     from kvist.resources.netview.wayout import daemon
 
     hand = vm.host.hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvist.host.packets import Fate, Packet, through
+from kvist.host.firewall.packets import Fate, Packet, through
 from kvist.resources.netview.diagnosis.findings import Seen, check
 
 if TYPE_CHECKING:

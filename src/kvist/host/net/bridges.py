@@ -7,11 +7,11 @@ from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kvist.host.openvswitch import Switch, switches
+from kvist.host.net.openvswitch import Switch, switches
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 LINUX, OVS = "linux", "ovs"
 GUESTS = ("tun", "macvtap")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host.netconf.manager import File, Kept
+from kvist.host.net.netconf.manager import File, Kept
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 MAIN = "/etc/network/interfaces"
 ROOM = "/etc/network/interfaces.d"

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 VSCTL = ("ovs-vsctl", "--timeout=10")
 _ASK = [*VSCTL, "--format=json", "--data=json"]

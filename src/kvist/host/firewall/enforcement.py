@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from kvist.errors import Denied, Unsupported
-from kvist.host import nft, restoring
-from kvist.host.crossing import OURS, TABLE, Crossing
-from kvist.host.nft import mark, one_of
+from kvist.host.firewall import nft, restoring
+from kvist.host.firewall.crossing import OURS, TABLE, Crossing
+from kvist.host.firewall.nft import mark, one_of
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import Failed
-from kvist.host.nft import Chain, Hook, Map, Rule, Table, address, interface, mark, number, one_of
+from kvist.host.firewall.nft import Chain, Hook, Map, Rule, Table, address, interface, mark, number, one_of
 from kvist.values import Mac, PortRange
 
 if TYPE_CHECKING:

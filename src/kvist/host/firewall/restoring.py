@@ -52,7 +52,7 @@ def _install_units(hand: Hand) -> None:
 
 def _source(name: str) -> str:
     """Give a file that is put on hosts as it is."""
-    return files("kvist.host").joinpath(name).read_text(encoding="utf-8")
+    return files("kvist.host.firewall").joinpath(name).read_text(encoding="utf-8")
 
 
 def lacking(hand: Hand) -> dict[str, str]:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, Failed, Unsupported
-from kvist.host import nft, restoring
-from kvist.host.cardrules import (
+from kvist.host.firewall import nft, restoring
+from kvist.host.firewall.cardrules import (
     ANSWER,
     CARD,
     GUARDED,
@@ -22,7 +22,7 @@ from kvist.host.cardrules import (
     sending,
     stores,
 )
-from kvist.host.nft import Chain, Hook, Rule, Store, Table, interface, mark, one_of
+from kvist.host.firewall.nft import Chain, Hook, Rule, Store, Table, interface, mark, one_of
 from kvist.values import Mac
 
 if TYPE_CHECKING:

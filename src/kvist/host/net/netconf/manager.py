@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 MARK = "made by kvist"
 """Stands in every file of kvist's, so that people and kvist know them."""
@@ -72,10 +72,10 @@ class Manager(Protocol):
 
 def managers() -> tuple[Manager, ...]:
     """Give all that kvist knows, those first whose word goes before others'."""
-    from kvist.host.netconf.ifupdown import Ifupdown
-    from kvist.host.netconf.netplan import Netplan
-    from kvist.host.netconf.networkd import Networkd
-    from kvist.host.netconf.networkmanager import NetworkManager
+    from kvist.host.net.netconf.ifupdown import Ifupdown
+    from kvist.host.net.netconf.netplan import Netplan
+    from kvist.host.net.netconf.networkd import Networkd
+    from kvist.host.net.netconf.networkmanager import NetworkManager
 
     return (Netplan(), Ifupdown(), NetworkManager(), Networkd())
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from kvist.host.bridges import OVS, Address, Path
-from kvist.host.guard import Words
-from kvist.host.openvswitch import VSCTL
+from kvist.host.net.bridges import OVS, Address, Path
+from kvist.host.net.guard import Words
+from kvist.host.net.openvswitch import VSCTL
 
 
 class Form(NamedTuple):

@@ -8,12 +8,12 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from kvist.host.netconf.ini import Section, emit, parse
-from kvist.host.netconf.manager import File, Kept
+from kvist.host.net.netconf.ini import Section, emit, parse
+from kvist.host.net.netconf.manager import File, Kept
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 ROOM = "/etc/systemd/network"
 ROOMS = (ROOM, "/run/systemd/network", "/usr/lib/systemd/network")

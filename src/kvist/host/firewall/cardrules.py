@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from zlib import crc32
 
-from kvist.host.nft import Chain, Rule, Store, mark, number, one_of
+from kvist.host.firewall.nft import Chain, Rule, Store, mark, number, one_of
 from kvist.values import Mac
 
 CARD = 0x01000000

@@ -115,7 +115,7 @@ def ruleset(hand: Hand) -> Ruleset:
     Raises Unsupported where there is neither, Denied where this user may not look.
     """
     if not hand.has("nft"):
-        from kvist.host.iptables import parse as old
+        from kvist.host.firewall.iptables import parse as old
 
         four, six = old(_said(hand, "iptables-save")), old(_said(hand, "ip6tables-save"), "ip6")
         return Ruleset({**four.chains, **six.chains}, {})

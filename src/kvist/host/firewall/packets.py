@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
-from kvist.host.ruleset import Chain, Match, Rule, Ruleset
+from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
 
 DEEPEST = 16
 """How deep chains may call each other. Source: nft(8), jump; NFT_JUMP_STACK_SIZE of Linux."""

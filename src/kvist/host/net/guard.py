@@ -56,7 +56,7 @@ class Guard:
         """Write down what is to be done and how it is taken back, and let the guard begin."""
         if self.there and not self._died():
             raise Conflict(f'an earlier change of "{self.name}" is still watched', hint=f"ls {self.place}")
-        self._hand.write(f"{self.place}/guard.sh", (files("kvist.host") / "guard.sh").read_text(encoding="utf-8"))
+        self._hand.write(f"{self.place}/guard.sh", (files("kvist.host.net") / "guard.sh").read_text(encoding="utf-8"))
         for number, text in enumerate(texts):
             for when, said in (("before", text.before), ("after", text.after)):
                 if said:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from kvist.host.ruleset import TARGETS, Chain, Match, Rule, Ruleset
+from kvist.host.firewall.ruleset import TARGETS, Chain, Match, Rule, Ruleset
 
 HOOKS = {"PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",
          "POSTROUTING": "postrouting"}  # fmt: skip

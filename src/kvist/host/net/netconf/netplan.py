@@ -11,11 +11,11 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvist.errors import Conflict, Corrupt
-from kvist.host.netconf.manager import File, Kept
+from kvist.host.net.netconf.manager import File, Kept
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 ROOM = "/etc/netplan"
 KINDS = ("ethernets", "bonds", "vlans")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host.restoring import DIRECTORY
+from kvist.host.firewall.restoring import DIRECTORY
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand

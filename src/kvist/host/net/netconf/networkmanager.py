@@ -9,11 +9,11 @@ from configparser import ConfigParser
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from kvist.host.netconf.manager import File, Kept
+from kvist.host.net.netconf.manager import File, Kept
 
 if TYPE_CHECKING:
-    from kvist.host.guard import Words
     from kvist.host.hand import Hand
+    from kvist.host.net.guard import Words
 
 ROOM = "/etc/NetworkManager/system-connections"
 ROOMS = (ROOM, "/run/NetworkManager/system-connections")
