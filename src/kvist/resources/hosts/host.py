@@ -61,9 +61,9 @@ class Place(NamedTuple):
         if self.local:
             return Hand()
         if self.ssh:
-            from kvist.resources.reaching.route import Route
+            from kvist.host.login import shared, words
 
-            return Hand(ssh=Route(self).login)
+            return Hand(ssh=[*shared(), *words(self.uri)])
         raise Unsupported(
             f'the programs and files of host "{self.name}" are out of reach',
             hint="a host by ssh: qemu+ssh://root@hv2/system",
