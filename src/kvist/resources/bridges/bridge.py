@@ -14,11 +14,11 @@ from kvist.host.net.netconf.manager import keeper
 from kvist.resources.bridges.bridging import Bridging
 from kvist.resources.bridges.users import users
 from kvist.resources.bridges.wish import Wish
+from kvist.resources.hosts.holding import Holding
 from kvist.values import Duration
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
+    pass
 
 NEW = Ask("name of the bridge", metavar="NAME")
 NAME = Ask("name of the bridge", metavar="NAME", complete="bridge")
@@ -67,17 +67,10 @@ class Shown(NamedTuple):
     files: tuple[str, ...]
 
 
-class Bridges:
+class Bridges(Holding):
     """The bridges of a host, the kernel's and Open vSwitch's."""
 
     kind = "bridge"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def ls(self) -> list[Row]:
         """List the bridges, with their ports, addresses, and who uses them.

@@ -16,6 +16,7 @@ from kvist.resources.filters.editing import Editing
 from kvist.resources.filters.library import BUILT_IN, Library
 from kvist.resources.filters.view import FilterView, view
 from kvist.resources.filters.words import differences, parameters, problems, typed
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.filters import RenameFilter, UndefineFilter
 from kvist.specs.nwfilter import PRIORITY, Action, Conditions, Direction, Filter, Rule, chain_of
 from kvist.specs.nwfilter_protocols import PROTOCOLS, ProtocolName
@@ -24,8 +25,7 @@ from kvist.xml.document import Document
 from kvist.xml.options import nearest
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
+    pass
 
 WHICH = Ask("name of the filter", metavar="NAME", complete="filter")
 OTHER = Ask("name of the filter that is included", metavar="OTHER", complete="filter")
@@ -51,17 +51,10 @@ class FilterRow(NamedTuple):
     used_by: tuple[str, ...]
 
 
-class Filters:
+class Filters(Holding):
     """The network filters of a host."""
 
     kind = "filter"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     @property
     def library(self) -> Library:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.errors import Invalid, NotFound
 from kvist.host.firewall import tables
 from kvist.resources.firewall.policies import Said, unreadable
@@ -21,12 +21,13 @@ from kvist.resources.firewall.policing import (
     useless,
     with_rule,
 )
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.firewall import Judge
 from kvist.specs.policy import ALLOW, DENY, GROUP, Policy
 from kvist.values import Duration
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
 TARGET = Ask("the VM, or group:NAME for all its members", metavar="VM", complete="vm")
 NAMES = Ask("the VMs, or group:NAME", metavar="VM", complete="vm")
@@ -52,17 +53,10 @@ class Row(NamedTuple):
     state: str
 
 
-class Firewall:
+class Firewall(Holding):
     """The policies of a host's VMs. Each is written down in the metadata of the VM that it is about."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
         """Name what an operation is about."""

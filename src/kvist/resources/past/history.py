@@ -10,12 +10,13 @@ from kvist.engine.ask import Ask
 from kvist.engine.journal import DONE, RUNNING, Entry, Journal
 from kvist.engine.operation import operation
 from kvist.engine.plan import Plan
-from kvist.engine.step import Change, Site
+from kvist.engine.step import Change
 from kvist.engine.undo import Reversal
 from kvist.errors import Conflict, NotFound
+from kvist.resources.hosts.holding import Holding
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
 
 class LogRow(NamedTuple):
@@ -29,17 +30,10 @@ class LogRow(NamedTuple):
     state: str
 
 
-class History:
+class History(Holding):
     """What was done on a host by this user, newest first."""
 
     kind = "operation"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def log(
         self,

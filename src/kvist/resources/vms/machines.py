@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.elsewhere import Elsewhere
+from kvist.resources.hosts.holding import Holding
 from kvist.values import Duration, Size
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
     from kvist.resources.making.create import Maker
     from kvist.resources.vms.events import events as _events
     from kvist.resources.vms.top import top as _top
@@ -33,17 +32,10 @@ class Row(NamedTuple):
     uptime: Duration | None
 
 
-class Machines(Maker):
+class Machines(Maker, Holding):
     """The VMs of a host."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def ls(self) -> list[Row]:
         """List all VMs: state, address, processors, memory, disk, time since boot.
