@@ -78,6 +78,10 @@ def cp(
             return None
         code, complaint = _scp(vm, [line[0], "-O", *line[1:]])
     sys.stderr.write(complaint)
+    if code:
+        from kvist.resources.reaching.shutout import judge
+
+        judge(vm, goal, complaint, asked=sys.stdin.isatty())
     return code or None
 
 
