@@ -258,6 +258,6 @@ class _Call:
             raise KeyboardInterrupt
 
     def _say_next(self) -> None:
-        name = self.names[0] if self.names else str(self.values.get("name", ""))
+        name = str(self.values.get("new", "")) or (self.names[0] if self.names else str(self.values.get("name", "")))
         if self.verb.then and not self.chosen.quiet and self.chosen.output == "table" and sys.stderr.isatty():
             sys.stderr.write(f"next: {self.verb.then.format(name=name)}\n")

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 NEW = Ask("name of the bridge", metavar="NAME")
 NAME = Ask("name of the bridge", metavar="NAME", complete="bridge")
-PORT = Ask("interface of the host that becomes its port; its address moves to the bridge", metavar="INTERFACE")
-PORTS = Ask("interfaces of the host", metavar="INTERFACE")
+PORT = Ask(
+    "interface of the host that becomes its port; its address moves to the bridge", metavar="INTERFACE", complete="link"
+)
+PORTS = Ask("interfaces of the host", metavar="INTERFACE", complete="link")
+PLUGGED = PORTS._replace(complete="port")
 ADDRESS = Ask("address of the host on it: 192.168.1.2/24, or dhcp", metavar="ADDRESS")
 GATEWAY = Ask("gateway of the host", metavar="ADDRESS")
 DNS = Ask("name server of the host", metavar="ADDRESS")
@@ -184,7 +187,7 @@ class Bridges(Holding):
         yield from Bridging(self.host, Wish(name, tuple(ports)), within).add_ports()
 
     @operation
-    def remove_port(self, name: Annotated[str, NAME], ports: Annotated[tuple[str, ...], PORTS]) -> Iterator[Step]:
+    def remove_port(self, name: Annotated[str, NAME], ports: Annotated[tuple[str, ...], PLUGGED]) -> Iterator[Step]:
         """Unplug interfaces of the host from a bridge. One that is no port of it is no mistake.
 
         Example: kvist bridge remove-port br0 eth1

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 WHICH = Ask("name of the filter", metavar="NAME", complete="filter")
 OTHER = Ask("name of the filter that is included", metavar="OTHER", complete="filter")
+INCLUDED = OTHER._replace(complete="included")
 NEW = Ask("the name it is to have", metavar="NEW")
 COMMON = ("source_ip", "dest_ip", "sport", "dport", "source_mac", "state", "comment")
 CONDITIONS = Ask(
@@ -246,7 +247,14 @@ class Filters(Holding):
     def remove(
         self,
         name: Annotated[str, WHICH],
-        rule: Annotated[str, Ask("number of the rule in `kvist filter show`, or the rule itself", metavar="N|ACTION")],
+        rule: Annotated[
+            str,
+            Ask(
+                "number of the rule in `kvist filter show`, or the rule itself",
+                metavar="N|ACTION",
+                complete="filter-rule",
+            ),
+        ],
         direction: Annotated[Direction | None, DIRECTION] = None,
         packets: Annotated[ProtocolName | None, PROTOCOL] = None,
         conditions: Annotated[Conditions, CONDITIONS] = Conditions(),  # noqa: B008 - immutable
@@ -310,7 +318,7 @@ class Filters(Holding):
         yield from edited.steps()
 
     @operation
-    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, OTHER]) -> Iterator[Step]:
+    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, INCLUDED]) -> Iterator[Step]:
         """Let a filter not include another any more. One that is not included is no mistake.
 
         Example: kvist filter exclude web no-ip-spoofing

@@ -29,13 +29,13 @@ from kvist.values import Duration
 if TYPE_CHECKING:
     pass
 
-TARGET = Ask("the VM, or group:NAME for all its members", metavar="VM", complete="vm")
-NAMES = Ask("the VMs, or group:NAME", metavar="VM", complete="vm")
+TARGET = Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")
+NAMES = Ask("the VMs, or group:NAME", metavar="VM", complete="policed")
 SERVICE = Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")
-FROM = Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO")
-TO = Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO")
+FROM = Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
+TO = Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
 OUT = Ask("about what the VM sends, not what comes to it")
-NIC = Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD")
+NIC = Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
 LOG = Ask("tell the kernel's log, at most 10 times a minute")
 CONFIRM = Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
 PLACE = Ask("put it at this place among the rules, not behind them", metavar="N")
@@ -273,7 +273,7 @@ class Firewall(Holding):
     def remove(
         self,
         target: Annotated[str, TARGET],
-        number: Annotated[int, Ask("its number in `fw show`", metavar="N")],
+        number: Annotated[int, Ask("its number in `fw show`", metavar="N", complete="fw-rule")],
         *,
         confirm: Annotated[Duration | None, CONFIRM] = None,
     ) -> Iterator[Step]:

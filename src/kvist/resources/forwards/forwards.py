@@ -89,7 +89,9 @@ class Forwards(Holding):
     def add(
         self,
         port: Annotated[PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT")],
-        target: Annotated[str, Ask("the VM and its port; the same port where none is said", metavar="VM[:PORT]")],
+        target: Annotated[
+            str, Ask("the VM and its port; the same port where none is said", metavar="VM[:PORT]", complete="vm")
+        ],
         *,
         from_: Annotated[str, Ask("only connections from this network or address", metavar="CIDR")] = "",
         on: Annotated[
@@ -121,7 +123,10 @@ class Forwards(Holding):
 
     @operation
     def remove(
-        self, port: Annotated[PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT")]
+        self,
+        port: Annotated[
+            PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT", complete="forward")
+        ],
     ) -> Iterator[Step]:
         """Forward a port no longer. One that is not forwarded is no mistake; connections that are open go on.
 

@@ -240,7 +240,7 @@ class Images(Holding):
     @operation
     def build(
         self,
-        name: Annotated[str, Ask("what to build: debian-12, debian-13 or micro", metavar="NAME")],
+        name: Annotated[str, Ask("what to build: debian-12, debian-13 or micro", metavar="NAME", complete="recipe")],
         *,
         arch: Annotated[Literal["x86_64", "aarch64"] | None, Ask("architecture, this host's when not given")] = None,
     ) -> Iterator[Step]:

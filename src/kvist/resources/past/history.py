@@ -61,7 +61,9 @@ class History(Holding):
             for each in entries
         ]
 
-    def show(self, number: Annotated[int, Ask("number of the operation", metavar="N")]) -> dict[str, Any]:
+    def show(
+        self, number: Annotated[int, Ask("number of the operation", metavar="N", complete="operation")]
+    ) -> dict[str, Any]:
         """Show one operation: who, when, what was changed from what to what, and by which steps.
 
         Example: kvist log show 12
@@ -86,7 +88,9 @@ class History(Holding):
     @operation
     def undo(
         self,
-        number: Annotated[int | None, Ask("number of the operation in `kvist log`; the last one", metavar="N")] = None,
+        number: Annotated[
+            int | None, Ask("number of the operation in `kvist log`; the last one", metavar="N", complete="operation")
+        ] = None,
     ) -> Plan:
         """Take back what an operation did, the last one when no number is given.
 

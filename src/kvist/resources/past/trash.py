@@ -55,7 +55,9 @@ class Trash(Holding):
         ]
 
     @operation
-    def restore(self, name: Annotated[str, Ask("the VM, or the number that `kvist trash ls` tells")]) -> Plan:
+    def restore(
+        self, name: Annotated[str, Ask("the VM, or the number that `kvist trash ls` tells", complete="trashed")]
+    ) -> Plan:
         """Bring a deleted VM back whole: definition, NVRAM, TPM state, snapshots, disks.
 
         Of several that had the name it is the one that was deleted last.
@@ -71,7 +73,7 @@ class Trash(Holding):
     @operation
     def empty(
         self,
-        names: Annotated[tuple[str, ...], Ask("these VMs, or numbers, only", metavar="NAME")] = (),
+        names: Annotated[tuple[str, ...], Ask("these VMs, or numbers, only", metavar="NAME", complete="trashed")] = (),
         *,
         older: Annotated[Duration | None, Ask("only what was deleted this long ago", metavar="TIME")] = None,
     ) -> Plan:

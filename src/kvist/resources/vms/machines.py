@@ -40,9 +40,12 @@ class Machines(Maker, Holding):
     def ls(self) -> list[Row]:
         """List all VMs: state, address, processors, memory, disk, time since boot.
 
+        MEMORY is what a VM was given; `kvist top` shows what its guest may use at this moment.
+
         Example: kvist ls
         """
         from kvist.resources.reaching.address import addresses_of_all
+        from kvist.resources.vms.memory import given
         from kvist.resources.vms.uptime import uptimes
 
         shots = self.host.connection.domains.snapshot()
@@ -52,10 +55,10 @@ class Machines(Maker, Holding):
         return [
             Row(
                 name=shot.name,
-                state=shot.state.value,
+                state=shot.doing,
                 address=address.get(shot.name) or None,
                 cpus=shot.cpus,
-                memory=Size(shot.memory),
+                memory=given(self.host, shot),
                 disk=Size(sum(disk.capacity or 0 for disk in shot.disks)) or None,
                 uptime=since.get(shot.name),
             )
