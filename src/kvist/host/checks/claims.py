@@ -40,10 +40,11 @@ def _apart(at: Networks, each: Listener) -> Remedy:
     """Let a server of names leave the addresses of libvirt's networks alone."""
     match each.process:
         case "dnsmasq":
-            write = Written(APART, at.dnsmasq, LEAVES_US_ALONE)
+            told = at.dnsmasq == LEAVES_US_ALONE
+            write = () if told else (Written(APART, at.dnsmasq, LEAVES_US_ALONE),)
             if at.systemd:
-                return Remedy((write, Anew("dnsmasq")))
-            return Remedy((write,), f"start dnsmasq ({each.pid}) anew")
+                return Remedy((*write, Anew("dnsmasq")))
+            return Remedy(write, f"start dnsmasq ({each.pid}) anew")
         case "named":
             where = "/etc/bind/named.conf.options"
             return by_hand(f"in options of {where}: listen-on {{ 127.0.0.1; }}; then systemctl restart named")
