@@ -278,3 +278,12 @@ def test_row_18_a_dnsmasq_of_the_hosts_own_leaves_networks_alone_once_it_is_told
         line("net", "start", "default")
     line("undo", str(next(row["number"] for row in line.json("log") if "check --fix" in row["line"])))
     assert there("ls", "/etc/dnsmasq.d/libvirt.conf", check=False).code != 0
+
+
+def test_row_30_a_sandbox_does_not_change_the_kernel_of_its_machine(line: Kvist, there: There) -> None:
+    told = line.refused("host", "set", "--vhost-zerocopy", code=1)
+    assert "a sandbox has the kernel of its machine" in told
+    assert there("ls", "/etc/modprobe.d/kvist.conf", check=False).code != 0
+    shown = {None: "", "on": "1", "off": "0"}[line.json("host", "show")["vhost_zerocopy"]]
+    parameter = Path("/sys/module/vhost_net/parameters/experimental_zcopytx")
+    assert shown == (parameter.read_text().strip() if parameter.exists() else "")
