@@ -15,7 +15,7 @@ from kvist.cli.render import plain
 from kvist.errors import Conflict, Denied, Invalid, Unsupported
 from kvist.guest.ssh import Target
 from kvist.resources.hosts.check import check
-from kvist.resources.hosts.host import Host, connect
+from kvist.resources.hosts.host import Host, beforehand, connect
 from kvist.resources.reaching import copying, reach
 from kvist.resources.reaching.copying import cp
 from kvist.resources.reaching.reach import execute, ssh, ssh_config
@@ -97,19 +97,23 @@ def test_all_that_is_known_is_plain_data_also_of_a_vm_that_somebody_else_made(ho
 def test_the_exit_code_of_a_host_check_says_whether_something_is_in_the_way(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvist.host import checks, netchecks
-    from kvist.host.checks import Finding
+    from kvist.host.checks import seen
+    from kvist.host.checks.finding import Finding, Remedy, Typed
 
     found = [Finding("module", True, "loaded"), Finding("flag", None, "not to be told")]
-    monkeypatch.setattr(checks, "kvm_findings", lambda: found)
-    monkeypatch.setattr(netchecks, "findings", lambda _seen: [])
-    assert check().exit == 0
-    found.append(Finding("device", False, "there is none", "modprobe kvm_intel"))
-    assert check().exit == 1
-    assert main(["host", "check", "-o", "json"]) == 1
-    assert json.loads(capsys.readouterr().out)[2] == {
+    monkeypatch.setattr(seen, "look", lambda _hand, **_: None)
+    monkeypatch.setattr(seen, "findings", lambda _seen: found)
+    here = beforehand("qemu:///system")
+    assert check(here).exit == 0
+    load = Typed(("modprobe", "kvm_intel"), ("modprobe", "-r", "kvm_intel"))
+    found.append(Finding("device", False, "there is none", Remedy((load,))))
+    assert check(here).exit == 1
+    assert main(["--host", "qemu:///system", "host", "check", "-o", "json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)[2] == {
         "check": "device", "ok": False, "proof": "there is none", "fix": "modprobe kvm_intel"
     }  # fmt: skip
+    assert json.loads(told.err)["hint"] == "kvist host check --fix"
 
 
 SSH = """#!/bin/sh

@@ -225,7 +225,7 @@ def cell(value: Any) -> str:
         return _span(float(value))
     if isinstance(value, list | tuple) and not _prints_itself(value):
         return ", ".join(cell(each) for each in value) or "-"
-    return str(value)
+    return str(value) or "-"
 
 
 def _span(seconds: float) -> str:

@@ -14,13 +14,18 @@ OWN_TAP = "kv"
 RESTORE = f"{DIRECTORY}/restore"
 CROSSING = f"{DIRECTORY}/crossing.nft"
 FIREWALL = f"{DIRECTORY}/firewall.nft"
-PARTS = (CROSSING, FIREWALL)
+PASSES = f"{DIRECTORY}/passes"
+"""Rules that let bridges by in chains of others: a line of program, bridge, chain and table for each."""
+PARTS = (CROSSING, FIREWALL, PASSES)
 """What is put in force, as far as it is there."""
 HOOKS = {
     f"/etc/libvirt/hooks/{kind}.d/kvist": f"hook_{kind}.sh" for kind in ("network", "qemu", "daemon")
 }  # fmt: skip
 RELOADED = "/etc/systemd/system/nftables.service.d/kvist.conf"
 """Debian's nftables.service flushes the rules of everybody when it is reloaded."""
+DOCKER = "/etc/systemd/system/docker.service.d/kvist.conf"
+"""Docker makes its chains when it is started, and after a boot that may be later than libvirt."""
+DOCKERS = ("/usr/lib/systemd/system/docker.service", "/lib/systemd/system/docker.service")
 WATCH = f"{DIRECTORY}/watch"
 UNIT = "kvist-forwards.service"
 WATCHED = f"/etc/systemd/system/{UNIT}"
@@ -44,6 +49,9 @@ def _install_units(hand: Hand) -> None:
     if hand.read(RELOADED) is None:
         hand.write(RELOADED, f"[Service]\nExecStartPost=-{RESTORE}\nExecReload=-{RESTORE}\n")
         hand.run(["systemctl", "daemon-reload"])
+    if hand.read(PASSES) and hand.read(DOCKER) is None and any(hand.read(path) is not None for path in DOCKERS):
+        hand.write(DOCKER, f"[Service]\nExecStartPost=-{RESTORE}\n")
+        hand.run(["systemctl", "daemon-reload"])
     if hand.read(WATCHED) is None and any(hand.read(path) is not None for path in FIREWALLD):
         hand.write(WATCH, _source("watch.sh"), mode=0o755)
         hand.write(WATCHED, _source("watch.cfg"))
@@ -66,6 +74,8 @@ def release(hand: Hand, part: str, *others: str) -> None:
 
     None of them may bring back what goes now: it is for the caller to take it out of the kernel after this.
     """
+    if part == PASSES:
+        _drop_in(hand, DOCKER)
     if all(hand.read(other) is None for other in PARTS if other != part):
         for path in (*HOOKS, RESTORE):
             hand.remove(path)
@@ -73,15 +83,20 @@ def release(hand: Hand, part: str, *others: str) -> None:
             hand.run(["systemctl", "disable", "--now", UNIT])
             hand.remove(WATCHED)
             hand.remove(WATCH)
-        if hand.read(RELOADED) is not None:
-            hand.remove(RELOADED)
-            hand.run(["rmdir", RELOADED.rpartition("/")[0]], check=False)
-            hand.run(["systemctl", "daemon-reload"])
+        _drop_in(hand, RELOADED)
     for path in (part, *others):
         hand.remove(path)
     empty = (*(path.rpartition("/")[0] for path in HOOKS), "/etc/libvirt/hooks", DIRECTORY)
     # Those in which somebody else has something stay.
     hand.run(["rmdir", *empty], check=False)
+
+
+def _drop_in(hand: Hand, path: str) -> None:
+    """Take what kvist says of somebody's unit away."""
+    if hand.read(path) is not None:
+        hand.remove(path)
+        hand.run(["rmdir", path.rpartition("/")[0]], check=False)
+        hand.run(["systemctl", "daemon-reload"])
 
 
 def _notice(hand: Hand) -> None:

@@ -235,6 +235,21 @@ def connect(
     return host
 
 
+def beforehand(
+    where: str | None = None,
+    *,
+    report: Callable[[str, float | None], None] | None = None,
+    asked: str = "",
+    patience: float | None = None,
+) -> Host:
+    """Give a host whose libvirt need not answer, or not even be there: for what is done with its programs and files."""
+    from kvist.virt.connection import Connection
+
+    chosen = choose(where)
+    place = locate(chosen.where)
+    return Host(Connection.later(place.uri), place, report, asked=asked, patience=patience, why=chosen.why)
+
+
 def choose(where: str | None) -> Chosen:
     """Choose the host: the one that is named, else $KVIST_HOST, else the one in use, else this machine."""
     if where:
