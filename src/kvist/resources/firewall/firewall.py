@@ -23,22 +23,31 @@ from kvist.resources.firewall.policing import (
 )
 from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.firewall import Judge
-from kvist.specs.policy import ALLOW, DENY, GROUP, Policy
+from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
 
 if TYPE_CHECKING:
     pass
 
-TARGET = Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")
-NAMES = Ask("the VMs, or group:NAME", metavar="VM", complete="policed")
-SERVICE = Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")
-FROM = Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
-TO = Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
-OUT = Ask("about what the VM sends, not what comes to it")
-NIC = Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
-LOG = Ask("tell the kernel's log, at most 10 times a minute")
-CONFIRM = Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
-PLACE = Ask("put it at this place among the rules, not behind them", metavar="N")
+Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")]
+Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="policed")]
+What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")]
+From = Annotated[
+    str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
+]
+To = Annotated[
+    str,
+    Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed"),
+]
+Out = Annotated[bool, Ask("about what the VM sends, not what comes to it")]
+Card = Annotated[
+    str, Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
+]
+Log = Annotated[bool, Ask("tell the kernel's log, at most 10 times a minute")]
+Place = Annotated[int | None, Ask("put it at this place among the rules, not behind them", metavar="N")]
+Confirm = Annotated[
+    Duration | None, Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
+]
 
 
 class Row(NamedTuple):
@@ -84,9 +93,9 @@ class Firewall(Holding):
     @operation
     def block(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let nothing come to VMs, and nothing from them: no packet, not even ARP. Their rules stay, for later.
 
@@ -97,9 +106,9 @@ class Firewall(Holding):
     @operation
     def unblock(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of VMs pass again, as their rules say.
 
@@ -110,9 +119,9 @@ class Firewall(Holding):
     @operation
     def enable(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Put the policies of VMs in force again.
 
@@ -123,9 +132,9 @@ class Firewall(Holding):
     @operation
     def disable(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Put the policies of VMs out of force, their groups' too; all that they say stays written down.
 
@@ -145,9 +154,9 @@ class Firewall(Holding):
     @operation
     def reset(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Take the whole policy of VMs away: everything passes again.
 
@@ -158,19 +167,19 @@ class Firewall(Holding):
     @operation
     def allow(
         self,
-        target: Annotated[str, TARGET],
-        service: Annotated[str, SERVICE] = "any",
+        target: Whose,
+        service: What = "any",
         *,
-        from_: Annotated[str, FROM] = "",
-        to: Annotated[str, TO] = "",
-        out: Annotated[bool, OUT] = False,
-        nic: Annotated[str, NIC] = "",
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
         max_connections: Annotated[
             int | None, Ask("so many connections at a time; more are denied", metavar="N")
         ] = None,
-        log: Annotated[bool, LOG] = False,
-        at: Annotated[int | None, PLACE] = None,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of a service pass. The first rule that fits decides; answers pass by themselves.
 
@@ -184,22 +193,44 @@ class Firewall(Holding):
     @operation
     def deny(
         self,
-        target: Annotated[str, TARGET],
-        service: Annotated[str, SERVICE] = "any",
+        target: Whose,
+        service: What = "any",
         *,
-        from_: Annotated[str, FROM] = "",
-        to: Annotated[str, TO] = "",
-        out: Annotated[bool, OUT] = False,
-        nic: Annotated[str, NIC] = "",
-        log: Annotated[bool, LOG] = False,
-        at: Annotated[int | None, PLACE] = None,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of a service not pass. ARP, DHCP and IPv6's neighbour discovery are denied only by their names.
 
         Example: kvist fw deny web icmp --from host
         """
         yield from self._ruled(target, Typed(DENY, service, from_, to, out, nic, None, log), at, confirm)
+
+    @operation
+    def reject(
+        self,
+        target: Whose,
+        service: What = "any",
+        *,
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
+    ) -> Iterator[Step]:
+        """Let packets of a service not pass, and tell who sent them: a connection is refused at once, not in vain.
+
+        TCP is answered by a reset, all else by a message that the port is unreachable.
+
+        Example: kvist fw reject web tcp/25 --out
+        """
+        yield from self._ruled(target, Typed(REJECT, service, from_, to, out, nic, None, log), at, confirm)
 
     def _ruled(self, name: str, typed: Typed, place: int | None, confirm: Duration | None) -> Iterator[Step]:
         target = Target(self.host, name)
@@ -214,10 +245,10 @@ class Firewall(Holding):
     @operation
     def default(
         self,
-        target: Annotated[str, TARGET],
-        verdicts: Annotated[tuple[str, ...], Ask("in=deny, out=allow ...", metavar="WAY=VERDICT")],
+        target: Whose,
+        verdicts: Annotated[tuple[str, ...], Ask("in=deny, in=reject, out=allow ...", metavar="WAY=VERDICT")],
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Say what happens to packets that no rule fits: those that come in, and those that go out.
 
@@ -241,11 +272,11 @@ class Firewall(Holding):
     @operation
     def antispoof(
         self,
-        target: Annotated[str, TARGET],
+        target: Whose,
         on: Annotated[bool, Ask("on or off")] = True,
         *,
         address: Annotated[tuple[str, ...], Ask("an address of its own that nobody knows of", metavar="ADDRESS")] = (),
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let a VM be nobody but itself: its own MAC and IP addresses, also in ARP, no DHCP server, no IPv6 router.
 
@@ -272,10 +303,10 @@ class Firewall(Holding):
     @operation
     def remove(
         self,
-        target: Annotated[str, TARGET],
+        target: Whose,
         number: Annotated[int, Ask("its number in `fw show`", metavar="N", complete="fw-rule")],
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Take one rule away, by its number.
 
@@ -330,7 +361,7 @@ class Firewall(Holding):
 
     def show(
         self,
-        target: Annotated[str, TARGET],
+        target: Whose,
         *,
         kernel: Annotated[
             bool, Ask("show the rules that the kernel has for each card, and the line each is from")
