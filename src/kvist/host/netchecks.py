@@ -142,6 +142,8 @@ def forwarding(seen: Networks) -> Finding:
         if where is not None and (where.family, where.table) != ("ip", "filter"):
             at = f"{where.family} {where.table} {found.chain.name if found.chain else ''}"
             fix = " && ".join(f"nft insert rule {at} {way}ifname {bridge.name} accept" for way in "io")
+        if where is not None and where.table == "firewalld":
+            fix = f"firewall-cmd --zone=libvirt --change-interface={bridge.name}"
         whose = "Docker's rules stop" if docker else "somebody stops"
         return Finding(name, False, f"{whose} packets of {bridge.name}: {found.proof}", fix)
     names = ", ".join(each.name for each in seen.bridges)
