@@ -135,9 +135,12 @@ def _let_by(at: Networks, found: Fate, bridge: str) -> list[Act]:
     assert found.chain is not None
     base = at.rules.base(found.chain)
     if base.table == "firewalld":
-        zone = ("firewall-cmd", "--permanent", "--zone=libvirt")
-        reload = Typed(("firewall-cmd", "--reload"), ("firewall-cmd", "--reload"))
-        return [Typed((*zone, f"--add-interface={bridge}"), (*zone, f"--remove-interface={bridge}")), reload]
+        kept, now = ("firewall-cmd", "--permanent", "--zone=libvirt"), ("firewall-cmd", "--zone=libvirt")
+        # A reload would flush what others have put in force: the same is said twice instead, for good and for now.
+        return [
+            Typed((*zone, f"--change-interface={bridge}"), (*zone, f"--remove-interface={bridge}"))
+            for zone in (kept, now)
+        ]
     in_filter = (base.family, base.table) == ("ip", "filter")
     if in_filter and at.rules.has("ufw") and not at.rules.has("DOCKER"):
         allow = ("ufw", "route", "allow"), ("ufw", "route", "delete", "allow")

@@ -68,6 +68,12 @@ if [ -f "$at/passes" ]; then
 fi
 
 [ -f "$at/crossing.nft" ] || exit "${wrong:-0}"
+
+# Where no systemd has it running, the watch on firewalld is begun here; one that runs already stays the only one.
+if [ -x "$at/watch" ] && [ ! -d /run/systemd/system ]; then
+    setsid "$at/watch" </dev/null >/dev/null 2>&1 9<&- &
+fi
+
 nft -f "$at/crossing.nft" || exit 1
 
 # libvirt rejects what is new on its way to a NAT network, and a verdict in a table of one's own does not outweigh that:

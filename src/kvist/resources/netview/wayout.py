@@ -83,7 +83,8 @@ def way_out(found: Fate, rules: Ruleset, bridge: str, made_by: Daemon, *, input:
     if whose in (LIBVIRT, FILTER):
         return made_by.reload
     if whose == "firewalld":
-        return f"firewall-cmd --permanent --zone=libvirt --add-interface={bridge} && firewall-cmd --reload"
+        change = f"--zone=libvirt --change-interface={bridge}"
+        return f"firewall-cmd --permanent {change} && firewall-cmd {change}"
     if whose == "ufw":
         return (
             f"ufw allow in on {bridge}"
