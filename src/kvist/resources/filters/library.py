@@ -144,7 +144,7 @@ class Library:
     @cached_property
     def bindings(self) -> list[Binding]:
         """The running cards that filters are bound to."""
-        return [_binding(each.port, each.filter, each.xml) for each in self._connection.nwfilters.bindings()]
+        return bindings(self._connection)
 
     @cached_property
     def cards(self) -> list[Card]:
@@ -172,6 +172,11 @@ class Library:
         """Count the running cards that a change of a filter reaches."""
         over = self.above(name)
         return sum(binding.filter in over for binding in self.bindings)
+
+
+def bindings(connection: Connection) -> list[Binding]:
+    """List the running cards that filters are bound to."""
+    return [_binding(each.port, each.filter, each.xml) for each in connection.nwfilters.bindings()]
 
 
 def _binding(port: str, filter: str, text: str) -> Binding:

@@ -12,12 +12,11 @@ from kvist.host.firewall import tables
 from kvist.resources.firewall.groups import named_by
 from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
 from kvist.resources.firewall.policing import useless
+from kvist.resources.firewall.replacing import CLEAN
 from kvist.specs.policy import GROUP, HOST, Policy, Rule, Service
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
-
-CLEAN = ("clean-traffic", "clean-traffic-gateway", "no-ip-spoofing", "no-mac-spoofing", "no-arp-spoofing")
 
 
 class Row(NamedTuple):
