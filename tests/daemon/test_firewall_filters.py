@@ -189,3 +189,36 @@ def test_the_filters_of_all_members_of_a_group_are_replaced(free: Guests, virsh:
         assert "filterref" not in virsh("dumpxml", "--inactive", WEB)
         assert done(free, Case("tcp/80", APP, WEB, "accept")) == "accept"
         assert not free.pings(WEB)
+
+
+def test_check_finds_filters_that_nobody_uses_are_not_there_or_are_not_bound(
+    free: Guests, virsh: Callable[..., str]
+) -> None:
+    def found(name: str) -> list[tuple[str, str]]:
+        rows = free.line.json("fw", "check")
+        return [(row["what"], row["hint"]) for row in rows if f"filter {name}" in row["object"] or name in row["what"]]
+
+    mac = free.line.json("nic", "ls", WEB)[0]["mac"]
+    free.line("filter", "create", "mine")
+    assert [hint for _, hint in found("mine")] == ["kvist filter delete mine"]
+    assert found("clean-traffic") == []
+    # Stored alone, for the next boot of a VM that runs: that is a use too.
+    stored = virsh("dumpxml", "--inactive", WEB)
+    virsh("define", "/dev/stdin", input=stored.replace("</interface>", "<filterref filter='mine'/></interface>"))
+    assert found("mine") == []
+    virsh("define", "/dev/stdin", input=stored.replace("</interface>", "<filterref filter='ghost'/></interface>"))
+    ((what, hint),) = found("ghost")
+    assert ("not there" in what, hint) == (True, f"kvist nic set {WEB} {mac} --filter none")
+    virsh("define", "/dev/stdin", input=stored)
+    free.line("nic", "set", WEB, "default", "--filter", "mine")
+    try:
+        assert found("mine") == []
+        virsh("nwfilter-binding-delete", free.taps[WEB])
+        ((what, hint),) = found("mine")
+        assert "not bound" in what
+        for line in hint.split("; "):
+            free.line(*line.split()[1:])
+        assert found("mine") == []
+    finally:
+        free.line("nic", "set", WEB, "default", "--filter", "none")
+        free.line("filter", "delete", "mine")

@@ -149,9 +149,9 @@ class Library:
     @cached_property
     def cards(self) -> list[Card]:
         """The cards, of running VMs and stored ones, that have a filter."""
-        domains = self._connection.domains
         found: dict[Card, None] = {}
-        for vm, text in (*domains.documents(), *domains.documents(active=True)):
+        texts = [(each.name, text) for each in self._connection.domains.both() for text in (each.stored, each.live)]
+        for vm, text in texts:
             # Most VMs have none, and a document takes longer to read than to search.
             if "<filterref" in text:
                 for node in Document.parse(text).root.iterfind("devices/interface"):
