@@ -14,7 +14,7 @@ from kvist.resources.filters.library import Binding, Library, Placed, bindings
 from kvist.resources.filters.words import told
 from kvist.specs.nwfilter import ROOT
 from kvist.specs.nwfilter_protocols import ON_ETHERNET
-from kvist.specs.policy import ICMP_TYPES
+from kvist.specs.policy import ICMP_TYPES, ROUTER
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DECIDES = {"accept": ("accept", "return"), "drop": ("drop", "reject"), "reject": ("reject",)}
 """What a rule says that the kernel's verdict comes from: on the Ethernet nothing is rejected."""
 PROTOCOLS = {"icmpv6": "ipv6-icmp"}
+EVERYBODY = "33:33:00:00:00:01"
 NEXT = {"ip": "ipv4", "ip6": "ipv6", "arp": "arp"}
 
 
@@ -160,7 +161,9 @@ def frame_of(packet: Packet, tap_in: str, tap_out: str) -> Frame:
         made = made._replace(kind="ip", protocol="udp", sport=ports[0], dport=ports[1])
         return made._replace(source=NOBODY) if asks else made
     if service.protocol == "nd":
-        return made._replace(kind="ip6", protocol="ipv6-icmp", message=135)
+        return made._replace(kind="ip6", protocol="ipv6-icmp", message=135, to_mac=EVERYBODY)
+    if service.protocol == ROUTER:
+        return made._replace(kind="ip6", protocol="ipv6-icmp", message=134, to_mac=EVERYBODY)
     if service.protocol == "icmp":
         message = ICMP_TYPES[service.message][int(six)]
         return made._replace(protocol="ipv6-icmp" if six else "icmp", message=message)

@@ -14,7 +14,7 @@ from kvist.resources.firewall.groups import named_by
 from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
 from kvist.resources.firewall.policing import useless
 from kvist.resources.firewall.replacing import CLEAN
-from kvist.specs.policy import GROUP, HOST, Policy, Rule, Service
+from kvist.specs.policy import GROUP, HOST, NAMED, Policy, Rule, Service
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
@@ -132,7 +132,7 @@ def _more(one: Service, other: Service) -> bool:
     if one == other:
         return True
     if one.protocol == "any":
-        return other.protocol not in ("arp", "dhcp", "nd")
+        return other.protocol not in NAMED
     if one.protocol != other.protocol:
         return False
     if not one.ports and not one.message:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="vm")]
 Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="vm")]
-What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")]
+What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp, ra ...", metavar="SERVICE")]
 From = Annotated[str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO")]
 To = Annotated[str, Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO")]
 Out = Annotated[bool, Ask("about what the VM sends, not what comes to it")]

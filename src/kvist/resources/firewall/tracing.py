@@ -10,7 +10,7 @@ from kvist.engine.ask import Ask
 from kvist.errors import Invalid, KvistError, Problem
 from kvist.resources.firewall.cardfilters import Filtering, Found
 from kvist.resources.firewall.policies import Card, Guest, Said, is_network
-from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, WITH_PORTS, Policy, Rule, Service
+from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, ROUTER, WITH_PORTS, Policy, Rule, Service
 from kvist.values import Mac
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PASSES, DROPS, REJECTS = "accept", "drop", "reject"
 ENDS = (DROPS, REJECTS)
 BECOMES = {ALLOW: PASSES, DENY: DROPS, REJECT: REJECTS}
+ADVERTISING = (Service("any"), Service("ipv6"), Service("icmp"))
+"""What an advertisement that a guest sends is too."""
 IP_FORWARD = "net.ipv4.ip_forward"
 
 
@@ -58,7 +60,7 @@ class Packet(NamedTuple):
 
 def trace(
     self: Firewall,
-    service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp", metavar="SERVICE")],
+    service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp, nd, ra", metavar="SERVICE")],
     *,
     from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO")] = HOST,
     to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO")] = HOST,
@@ -112,16 +114,16 @@ def verdict(policy: Policy, packet: Packet, *, out: bool) -> tuple[str, str]:
         return DROPS, "block"
     own, peer = (packet.source, packet.to) if out else (packet.to, packet.source)
     for number, rule in enumerate(policy.rules, 1):
-        if rule.out == out and _fits(rule, packet, own, peer):
+        if rule.out == out and _fits(rule, packet, own, peer, out=out):
             limit = f" (while there are fewer than {rule.most} already)" if rule.most else ""
             return BECOMES[rule.verdict], f"rule {number}: {rule}{limit}"
-    if packet.service.protocol in NAMED:
+    if packet.service.protocol in NAMED and not (out and packet.service.protocol == ROUTER):
         return PASSES, f"{packet.service.protocol} is denied by its name only"
     default = policy.outgoing if out else policy.incoming
     return BECOMES[default], f"default {'out' if out else 'in'}={default}"
 
 
-def _fits(rule: Rule, packet: Packet, own: End, peer: End) -> bool:
+def _fits(rule: Rule, packet: Packet, own: End, peer: End, *, out: bool) -> bool:
     if rule.nic and (own.card is None or rule.nic != own.card.mac):
         return False
     mine = packet.claimed if own is packet.source else own.address
@@ -137,10 +139,12 @@ def _fits(rule: Rule, packet: Packet, own: End, peer: End) -> bool:
         there = _inside(theirs, wanted)
     else:
         there = not wanted or (peer.guest is not None and peer.guest.name == wanted)
-    return there and _about(rule.service, packet.service, theirs or mine)
+    return there and _about(rule.service, packet.service, theirs or mine, out=out)
 
 
-def _about(rule: Service, packet: Service, address: str) -> bool:
+def _about(rule: Service, packet: Service, address: str, *, out: bool) -> bool:
+    if packet.protocol == ROUTER and (rule.protocol == "nd" or (out and rule in ADVERTISING)):
+        return True
     if packet.protocol in NAMED or rule.protocol in NAMED:
         return rule.protocol == packet.protocol
     if rule.protocol in ("any", "ipv4", "ipv6"):
@@ -321,6 +325,8 @@ def _honest(said: Said, packet: Packet, policy: Policy) -> Iterator[Hop]:
     known = (*policy.addresses, *said.addresses(source.guest), source.address)
     if packet.mac and source.card is not None and packet.mac != source.card.mac:
         yield Hop(where, DROPS, f"antispoof: {packet.mac} is not its MAC address")
+    elif packet.service.protocol == ROUTER:
+        yield Hop(where, DROPS, "antispoof: it is no router")
     elif packet.claimed and packet.claimed not in known:
         yield Hop(where, DROPS, f"antispoof: {packet.claimed} is none of its addresses")
     else:
