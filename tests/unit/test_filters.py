@@ -20,7 +20,6 @@ from kvist.resources.filters.view import view
 from kvist.resources.steps.filters import DefineFilter
 from kvist.specs.nic import FilterParameter, Nic
 from kvist.specs.nwfilter import Conditions
-from kvist.virt.domains import Documents
 from kvist.xml.document import Document
 
 SPOOF = """<filter name='no-ip-spoofing' chain='ipv4-ip' priority='-710'><uuid>u2</uuid>
@@ -107,7 +106,7 @@ class Setting(NamedTuple):
 @pytest.fixture
 def setting() -> Setting:
     memory, vms, said = Memory(WEB, SPOOF), list[tuple[str, str]](), list[str]()
-    domains = SimpleNamespace(both=lambda: [Documents(name, "", text) for name, text in vms])
+    domains = SimpleNamespace(both=lambda: [SimpleNamespace(name=name, live="", stored=text) for name, text in vms])
     connection = cast("Any", SimpleNamespace(nwfilters=memory, domains=domains))
     site = Site(connection, report=lambda what, _share: said.append(what))
     host = cast("Any", SimpleNamespace(connection=connection, site=site))
