@@ -106,7 +106,7 @@ class Setting(NamedTuple):
 @pytest.fixture
 def setting() -> Setting:
     memory, vms, said = Memory(WEB, SPOOF), list[tuple[str, str]](), list[str]()
-    domains = SimpleNamespace(documents=lambda *, active=False: vms)
+    domains = SimpleNamespace(both=lambda: [SimpleNamespace(name=name, live="", stored=text) for name, text in vms])
     connection = cast("Any", SimpleNamespace(nwfilters=memory, domains=domains))
     site = Site(connection, report=lambda what, _share: said.append(what))
     host = cast("Any", SimpleNamespace(connection=connection, site=site))

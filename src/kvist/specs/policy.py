@@ -23,8 +23,12 @@ ICMP_TYPES: Final = {
 CARRIED: Final = {"icmp": (1, 58), "igmp": (2, 2), "tcp": (6, 6), "udp": (17, 17), "gre": (47, 47), "esp": (50, 50),
                   "ah": (51, 51), "sctp": (132, 132)}  # fmt: skip
 """Protocols on IP, and their numbers in IPv4 and IPv6. Source: IANA, Protocol Numbers."""
-NAMED: Final = ("arp", "dhcp", "nd")
-"""What a guest needs to be on a network at all: it passes unless a rule denies it by this name."""
+NAMED: Final = ("arp", "dhcp", "nd", "ra")
+"""What a guest needs to be on a network at all: it passes unless a rule denies it by this name.
+
+But `ra` that it sends itself passes like all else that it sends: whoever advertises is a router for all others.
+"""
+ROUTER: Final = "ra"
 PROTOCOLS: Final = ("any", "ipv4", "ipv6", *CARRIED, *NAMED)
 GROUP: Final = "group:"
 HOST: Final = "host"

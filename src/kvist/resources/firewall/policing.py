@@ -10,6 +10,7 @@ from kvist.errors import Conflict, Corrupt, Invalid, KvistError, NotFound, Probl
 from kvist.host.firewall import groups, tables
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.policies import BRIDGING, Said, is_network, unreadable
+from kvist.resources.firewall.replacing import Filtered, filtered, taken_off, tell
 from kvist.resources.steps.firewall import Judge, WriteGroup, knowing
 from kvist.specs.nic import Nic
 from kvist.specs.policy import ALLOW, ANY, GROUP, HOST, Policy, Rule, Service
@@ -55,21 +56,30 @@ class Target:
             raise Corrupt(f'cannot read the policy of "{self.name}": {wrong}', hint=f"kvist fw reset {self.name}")
         return Policy.parse(self.lines)
 
-    def say(self, policy: Policy, confirm: Duration | None = None) -> Iterator[Step]:
+    def say(self, policy: Policy, confirm: Duration | None = None, *, replace: bool = False) -> Iterator[Step]:
         """Work out what makes its policy this one."""
-        yield from change(self.host, [(self, policy)], confirm)
+        yield from change(self.host, [(self, policy)], confirm, replace=replace)
 
 
-def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duration | None = None) -> Iterator[Step]:
-    """Work out what makes policies of VMs and groups these; with `confirm`, only if somebody confirms it in time."""
+def change(
+    host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duration | None = None, *, replace: bool = False
+) -> Iterator[Step]:
+    """Work out what makes policies of VMs and groups these; with `confirm`, only if somebody confirms it in time.
+
+    With `replace`, libvirt's own filters on their cards are taken off.
+    """
     at = host.site
+    targets = [target for target, policy in wanted if policy.lines]
     differing = [(target, policy.lines) for target, policy in wanted if target.lines != policy.lines]
+    filters = filtered(host, targets) if differing or replace else []
+    tell(host, filters, {target.name for target, policy in wanted if policy.antispoof}, replace=replace)
+    going = filters if replace else []
     if any(lines for _, lines in differing):
         tables.check_tools(at.hand)
         yield from knowing(at)
+    if confirm is not None and (differing or going):
+        yield _watch(host, [target for target, _ in differing], going, confirm)
     if differing:
-        if confirm is not None:
-            yield _watch(host, [target for target, _ in differing], confirm)
         yield Judge(back=True)
     for target, lines in differing:
         if target.group:
@@ -83,9 +93,10 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
     elif wanted and (trouble := tables.intact(at.hand, Said(at).firewall())):
         at.report(f"it is written down, but {trouble}", None)
         yield Judge()
+    yield from taken_off(host, going)
 
 
-def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
+def _watch(host: Host, targets: Sequence[Target], going: Sequence[Filtered], seconds: Duration) -> Step:
     from uuid import uuid4
 
     from kvist.host.firewall import unconfirmed
@@ -94,7 +105,8 @@ def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
     if unconfirmed.read(host.site.hand) is not None:
         raise Conflict("an earlier change waits to be confirmed", hint="kvist fw confirm, or kvist fw revert")
     before = tuple((target.name, target.lines) for target in targets)
-    return Watch(token=uuid4().hex, seconds=float(seconds), before=before)
+    filters = tuple(card.words for card in going)
+    return Watch(token=uuid4().hex, seconds=float(seconds), before=before, filters=filters)
 
 
 def written(host: Host, name: str, said: Vm, *, judged: bool) -> Iterator[Step]:
