@@ -230,6 +230,16 @@ def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Ans
     assert stored(vm).on_crash == "destroy" and line("pending", "web") == []
 
 
+def test_a_maximum_that_is_taken_back_tells_of_the_memory_that_goes_down_with_it(line: Answers, vm: Machine) -> None:
+    vm.start()
+    line("set", "web", "--memory", "2G")
+    planned = line("pending", "web", "--revert", "memory_max", "--dry-run")
+    wanted = [("memory_max", 2 * GIB, GIB), ("memory", 2 * GIB, GIB)]
+    assert [(each["field"], each["before"], each["after"]) for each in planned["changes"]] == wanted
+    line("pending", "web", "--revert", "memory_max")
+    assert (stored(vm).memory, line("pending", "web")) == (GIB, [])
+
+
 def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> None:
     vm.start()
     line("device", "add", "web", "tpm", "version=2.0")
