@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from kvist.cli.main import main
+from kvist.errors import Problem
+from kvist.resources.filters import use
 from kvist.resources.hosts.host import Host, connect
 from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
@@ -201,6 +203,16 @@ def test_settings_are_read_and_taken_away(line: Answers, vm: Machine) -> None:
     assert {change["field"].rpartition(".")[2] for change in done["changes"]} == {"title", "cpu_shares", "model"}
     assert (stored(vm).title, stored(vm).cpu_shares) == (None, None)
     assert [each["next_boot"] for each in line("get", "web", "title")] == [None]
+
+
+def test_what_is_wrong_with_a_device_is_told_by_what_was_typed(line: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> list[Problem]:
+        return [Problem(".nics[0].filter", "there is no such filter")]
+
+    # The test driver has no filters of its own.
+    monkeypatch.setattr(use, "unknown", unknown)
+    assert "--filter: there is no such filter" in line("nic", "set", "web", "0", "--filter", "zzz", code=2)
+    assert "SPEC.filter: there is no such filter" in line("device", "set", "web", "nic", "filter=zzz", code=2)
 
 
 def test_a_device_is_not_unset_but_removed(line: Answers) -> None:

@@ -258,6 +258,21 @@ def test_a_filter_includes_another_once_with_the_values_said_last(setting: Setti
     assert not setting.filters.exclude.plan("a", "no-ip-spoofing")
 
 
+@pytest.mark.parametrize("kept", ["", "IP=10.0.0.2"], ids=["neither", "the second"])
+def test_a_filter_that_is_included_twice_is_included_once_with_the_values_said_last(
+    kept: str, setting: Setting
+) -> None:
+    include = "<filterref filter='no-ip-spoofing'><parameter name='IP' value='10.0.0.{}'/></filterref>"
+    twice = include.format(1) + include.format(2)
+    setting.memory.kept["a"] = f"<filter name='a'><uuid>u7</uuid>{twice}</filter>"
+    values = (kept or "IP=10.0.0.9",)
+    plan = setting.do(setting.filters.include.plan("a", "no-ip-spoofing", values))
+    assert "include no-ip-spoofing IP=10.0.0.1" in [change.before for change in plan.changes()]
+    includes = Library(setting.site.connection).includes("a")
+    assert [str(one.parameters[0].value) for one in includes] == [values[0].removeprefix("IP=")]
+    assert not setting.filters.include.plan("a", "no-ip-spoofing", values)
+
+
 def test_a_loop_of_includes_is_told_with_its_path(setting: Setting) -> None:
     for name, other in (("a", "web"), ("b", "a")):
         setting.do(setting.filters.create.plan(name))

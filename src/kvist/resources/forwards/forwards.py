@@ -80,7 +80,7 @@ class Forwards:
         rows: list[Row] = []
         for one in found:
             way = one.forward
-            address, state = None, f"not in force: {trouble}" if trouble else "in force"
+            address, state = None, f"not in force: {trouble}; kvist forward restore" if trouble else "in force"
             try:
                 card = card_of(one.vm, Document.parse(documents[one.vm]).root, known, leases)
             except Unsupported as wrong:
