@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import CommandFailed, Denied, Unsupported
+from kvist.errors import CommandFailed, Conflict, Denied, Unsupported
 from kvist.resources.netview.diagnosis.findings import Seen, check
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def ours(vm: Machine) -> Ours:
     except (CommandFailed, Denied, Unsupported):
         # Not everybody may read the rules, which the checks before these say already.
         return Ours()
+    except Conflict as wrong:
+        # Two cards that the marks of the kernel cannot tell apart: nothing can be loaded.
+        return Ours(wrong.what if policy is None else policy, wrong.what if policy is not None else None)
     return Ours(policy, forwards)
 
 
