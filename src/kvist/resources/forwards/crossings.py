@@ -75,7 +75,11 @@ def led(documents: Iterable[tuple[str, str]]) -> list[Led]:
         if KNOWN in xml
         for text in _said(Document.parse(xml).root)
     ]
-    return sorted(found, key=lambda one: (one.forward.ports, one.vm, one.forward.on, one.forward.source))
+    return sorted(found, key=_turn)
+
+
+def _turn(one: Led) -> tuple[object, ...]:
+    return (one.forward.ports, one.vm, one.forward.on, one.forward.source)
 
 
 def _said(root: Element) -> list[str]:
@@ -140,7 +144,8 @@ def wanted(
     known = networks(at)
     going = set(gone)
     listed = [one for one in led(documents.items()) if one not in going]
-    listed += [one for one in come if one not in listed]
+    # In the order in which they are read when they are written down: the table is the same text then as now.
+    listed = sorted((*listed, *(one for one in come if one not in listed)), key=_turn)
     leases = leased(at) if listed else {}
     openings: list[Opening] = []
     owners: list[tuple[str, str]] = []

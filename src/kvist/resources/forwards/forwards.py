@@ -113,6 +113,8 @@ class Forwards:
         Example: kvist forward add 8080 web:80
         """
         name, _, to = target.partition(":")
+        if not name:
+            raise Invalid("no VM is named", path="VM:PORT", hint="kvist forward add 8080 web:80")
         forward = _read(port, to or str(port).partition("/")[0], from_, on)
         vm = self.host.vm(name)
         have = vm.spec.forwards or ()
