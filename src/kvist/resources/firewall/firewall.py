@@ -359,7 +359,8 @@ class Firewall(Holding):
         trouble = tables.intact(self.site.hand, said.firewall()) if found else ""
         rows = []
         for guest, policy in found:
-            state = "disabled" if policy.off else f"not in force: {trouble}" if trouble else "in force"
+            flushed = f"not in force: {trouble}; kvist fw restore"
+            state = "disabled" if policy.off else flushed if trouble else "in force"
             if wrong := unreadable(guest.lines):
                 state += f"; everything is denied, for it says {wrong}"
             if not policy.off and (lost := [str(card.mac) for card in guest.cards if card.trouble]):

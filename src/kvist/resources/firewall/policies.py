@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.host.firewall import groups
+from kvist.host.firewall.apart import check_apart
 from kvist.host.firewall.cardrules import HOST, Guarded, Judgement, Peer, key_of
 from kvist.host.firewall.nft import interface
-from kvist.host.firewall.tables import Firewall, Group, Known, check_keys, own_tap
+from kvist.host.firewall.tables import Firewall, Group, Known, own_tap
 from kvist.resources.forwards.crossings import Network, networks
 from kvist.specs import policy
 from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, REJECT, Policy, Rule
@@ -123,7 +124,8 @@ class Said:
         told = {
             address: key_of(guest.judged[0].mac) for guest in peers if guest.judged for address in self.addresses(guest)
         }
-        check_keys((*sorted(ours), *sorted(known)))
+        owners = {str(card.mac): guest.name for guest in self.guests.values() for card in guest.judged}
+        check_apart(((mac, owners[mac]) for mac in (*sorted(ours), *sorted(known))), "the firewall")
         bridges = sorted({card.bridge for guest in self.guests.values() for card in guest.judged if card.bridge})
         return Firewall(
             tuple(guarded),
