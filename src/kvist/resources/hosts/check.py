@@ -48,11 +48,14 @@ def mend(self: Host, *, fix: Annotated[bool, FIX] = True) -> Iterator[Step]:
     """
     from kvist.host.checks.finding import Anew
     from kvist.host.checks.seen import findings, look
+    from kvist.resources.hosts.setup import need_root
     from kvist.resources.steps.mending import Restart, SeeMended, TellWhatIsLeft
 
     sandbox = self.place.sandbox is not None
     wrong = [each for each in findings(look(self.hand, sandbox=sandbox)) if each.ok is False]
-    acts = list(dict.fromkeys(act for each in wrong for act in each.fix.acts))
+    acts: list[Act] = list(dict.fromkeys(act for each in wrong for act in each.fix.acts))
+    if acts:
+        need_root(self.hand, "kvist host check --fix")
     for act in acts:
         if isinstance(act, Anew):
             yield Restart(service=act.service, systemd=act.systemd, back=True)
