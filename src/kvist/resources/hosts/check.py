@@ -57,7 +57,8 @@ def mend(self: Host, *, fix: Annotated[bool, FIX] = True) -> Iterator[Step]:
     acts: list[Act] = list(dict.fromkeys(act for each in wrong for act in each.fix.acts))
     if acts:
         need_root(self.hand, "kvist host check --fix")
-    for act in acts:
+    # Taken back newest first: so they are started in the same order then.
+    for act in reversed(acts):
         if isinstance(act, Anew):
             yield Restart(**act._asdict(), back=True)
     for act in acts:
