@@ -174,7 +174,8 @@ def _named(rule: Judgement, out: bool) -> list[Rule]:
     return [("icmpv6", "type", one_of(NEIGHBOURS))]
 
 
-def _is_named(rule: Judgement) -> bool:
+def is_named(rule: Judgement) -> bool:
+    """Tell whether a rule is about what passes unless it is denied by name."""
     return rule.protocol in ("arp", "dhcp", "nd")
 
 
@@ -192,7 +193,7 @@ def _rows(card: Guarded, *, about: bool, here: bool, mirrored: bool = False) -> 
     sides = ("saddr", "daddr") if here else ("daddr", "saddr")
     rows: list[Rule] = []
     for rule in card.rules:
-        if rule.out != about or _is_named(rule):
+        if rule.out != about or is_named(rule):
             continue
         for match in matches(rule, mirrored=mirrored, senders=not here, sides=sides):
             if rule.log and not mirrored:
@@ -272,7 +273,7 @@ def sending(card: Guarded) -> list[Chain]:
 def _counting(card: Guarded) -> list[Rule]:
     """Count the connections to a card that rules limit: in family inet, for the other knows none."""
     rows: list[Rule] = []
-    coming = [rule for rule in card.rules if not rule.out and not _is_named(rule)]
+    coming = [rule for rule in card.rules if not rule.out and not is_named(rule)]
     last = max(index for index, rule in enumerate(coming) if rule.most)
     for rule in coming[: last + 1]:
         for match in matches(rule, senders=True, sides=("daddr", "saddr")):
@@ -292,7 +293,7 @@ def coming(card: Guarded) -> list[Chain]:
     named = [
         (*match, *_judged(_verdict(card, rule, sent=False), rule.line))
         for rule in card.rules
-        if not rule.out and _is_named(rule)
+        if not rule.out and is_named(rule)
         for match in _named(rule, False)
     ]
     learn: list[Rule] = []
@@ -355,8 +356,8 @@ def _honest(card: Guarded) -> list[Rule]:
         ("arp", "saddr", "ether", "!=", mac, *said),
         *((*match, *said) for match in DHCP_GIVEN),
         ("icmpv6", "type", ROUTER_ADVERT, *said),
-        (*advert, "!=", one_of(f"0x{_hex(one)}" for one in _sixes(card)), *said),
-        ("ip6", "saddr", "!=", one_of((*_sixes(card), "::")), *said),
+        (*advert, "!=", one_of(f"0x{_hex(one)}" for one in sixes(card)), *said),
+        ("ip6", "saddr", "!=", one_of((*sixes(card), "::")), *said),
         ("arp", "saddr", "ip", NOBODY, "return"),
         *asked,
         ("ether", "type", "arp", *said),
@@ -366,7 +367,7 @@ def _honest(card: Guarded) -> list[Rule]:
     ]
 
 
-def _sixes(card: Guarded) -> list[str]:
+def sixes(card: Guarded) -> list[str]:
     """Give the IPv6 addresses that a card may have: those that are known, and those that its MAC address makes."""
     from ipaddress import IPv6Address
 

@@ -14,7 +14,9 @@ OWN_TAP = "kv"
 RESTORE = f"{DIRECTORY}/restore"
 CROSSING = f"{DIRECTORY}/crossing.nft"
 FIREWALL = f"{DIRECTORY}/firewall.nft"
-PARTS = (CROSSING, FIREWALL)
+FILTERS = f"{DIRECTORY}/firewall.filters"
+"""Cards that have a filter of libvirt's for their policy, and the addresses that cards are known by."""
+PARTS = (CROSSING, FIREWALL, FILTERS)
 """What is put in force, as far as it is there."""
 HOOKS = {
     f"/etc/libvirt/hooks/{kind}.d/kvist": f"hook_{kind}.sh" for kind in ("network", "qemu", "daemon")

@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
 from kvist.errors import Invalid, NotFound
-from kvist.host.firewall import tables
+from kvist.resources.firewall.backends.backend import chosen
 from kvist.resources.firewall.policies import Said, unreadable
 from kvist.resources.firewall.policing import (
     Target,
@@ -21,7 +21,7 @@ from kvist.resources.firewall.policing import (
     useless,
     with_rule,
 )
-from kvist.resources.steps.firewall import Judge
+from kvist.resources.steps.firewall import judges
 from kvist.specs.policy import ALLOW, DENY, GROUP, Policy
 from kvist.values import Duration
 
@@ -301,8 +301,8 @@ class Firewall:
 
         Example: kvist fw restore
         """
-        if tables.intact(self.site.hand, Said(self.site).firewall()):
-            yield Judge()
+        if chosen(self.site).intact(self.site, Said(self.site)):
+            yield judges(self.site)[1]
 
     def ls(self) -> list[Row]:
         """List the VMs that have a policy, of their own or of a group.
@@ -312,7 +312,7 @@ class Firewall:
         said = Said(self.site)
         found = [(guest, said.policy(guest)) for guest in sorted(said.guests.values())]
         found = [(guest, policy) for guest, policy in found if policy.lines]
-        trouble = tables.intact(self.site.hand, said.firewall()) if found else ""
+        trouble = chosen(self.site).intact(self.site, said) if found else ""
         rows = []
         for guest, policy in found:
             state = "disabled" if policy.off else f"not in force: {trouble}" if trouble else "in force"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Corrupt, Invalid, KvistError, NotFound, Problem, Unsupported
-from kvist.host.firewall import groups, tables
+from kvist.host.firewall import choice, groups, tables
 from kvist.resources.changing.alteration import plan
+from kvist.resources.firewall.backends.backend import Backend, backend, chosen
 from kvist.resources.firewall.policies import BRIDGING, Said, is_network, unreadable
-from kvist.resources.steps.firewall import Judge, WriteGroup, knowing
+from kvist.resources.steps.firewall import WriteGroup, judges, knowing
 from kvist.specs.nic import Nic
 from kvist.specs.policy import ALLOW, ANY, GROUP, HOST, Policy, Rule, Service
 from kvist.specs.vm import Vm
@@ -64,13 +65,16 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
     """Work out what makes policies of VMs and groups these; with `confirm`, only if somebody confirms it in time."""
     at = host.site
     differing = [(target, policy.lines) for target, policy in wanted if target.lines != policy.lines]
+    back, forth = judges(at)
     if any(lines for _, lines in differing):
-        tables.check_tools(at.hand)
+        have = chosen(at)
+        have.check(at)
+        must_be_possible(have, [(target.name, policy) for target, policy in wanted])
         yield from knowing(at)
     if differing:
         if confirm is not None:
             yield _watch(host, [target for target, _ in differing], confirm)
-        yield Judge(back=True)
+        yield back
     for target, lines in differing:
         if target.group:
             tag = group(host, target.group).tag
@@ -79,10 +83,18 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
             in_groups = bool(host.vm(target.name).spec.groups)
             yield from written(host, target.name, Vm(firewall=lines or None), judged=bool(lines) or in_groups)
     if differing:
-        yield Judge()
-    elif wanted and (trouble := tables.intact(at.hand, Said(at).firewall())):
+        yield forth
+    elif wanted and (trouble := chosen(at).intact(at, Said(at))):
         at.report(f"it is written down, but {trouble}", None)
-        yield Judge()
+        yield forth
+
+
+def must_be_possible(have: Backend, wanted: Iterable[tuple[str, Policy]]) -> None:
+    """Raise Invalid with all rules of policies that a back-end cannot have."""
+    rules = [(name, rule) for name, policy in wanted for rule in policy.rules]
+    problems = [Problem(name, f"{rule}: {why}") for name, rule in rules if (why := have.refused(rule))]
+    if problems:
+        raise Invalid(problems, hint="kvist fw backend nft")
 
 
 def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
@@ -97,8 +109,9 @@ def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
     return Watch(token=uuid4().hex, seconds=float(seconds), before=before)
 
 
-def written(host: Host, name: str, said: Vm, *, judged: bool) -> Iterator[Step]:
+def written(host: Host, name: str, said: Vm, *, judged: bool, by: choice.Name | None = None) -> Iterator[Step]:
     """Write down what a VM says, live and for the next boot, where its cards get names that rules can be about."""
+    judged = judged and backend(by or choice.chosen(host.site.hand)).names_taps
     domains, vm = host.connection.domains, host.vm(name)
     live = Document.parse(domains.xml(name, secure=True)) if vm.state.active else None
     stored = Document.parse(domains.xml(name, next_boot=True, secure=True)) if domains.persistent(name) else None
@@ -142,8 +155,10 @@ def must_be_judged(host: Host, target: Target) -> None:
     reasons = [f"{card.mac}: {card.trouble}" for card in cards if card.trouble]
     if len(reasons) == len(cards):
         why = "; ".join(reasons) or "it has no network card"
-        raise Unsupported(f'the firewall cannot judge the packets of VM "{target.name}": {why}',
-                          hint=f"kvist nic add {target.name} default")  # fmt: skip
+        hint = f"kvist nic add {target.name} default"
+        if any(card.filter for card in cards if card.trouble):
+            hint = f"kvist fw backend nft, or kvist nic set {target.name} {cards[0].mac} --filter none"
+        raise Unsupported(f'the firewall cannot judge the packets of VM "{target.name}": {why}', hint=hint)
     for reason in reasons:
         host.site.report(f"not judged: {reason}", None)
 
