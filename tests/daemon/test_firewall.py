@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
+from tests.daemon.outside import outside
 from tests.daemon.policed import APP, SIX, WEB, Guests
 
+from kvist.host.run import run
 from kvist.resources.firewall.tracing import trace
 from kvist.resources.hosts.host import Host
 
@@ -70,6 +73,10 @@ POLICIES: dict[tuple[str, ...], frozenset[str]] = {
     ("default in=allow out=deny", "allow icmp out to group:tier"): IN | {"web ping"},
     ("antispoof {address} {six}", "default in=allow out=allow"): EVERYTHING,
     ("deny any from 10.0.0.0/8", "allow icmp", "deny icmp"): EVERYTHING,
+    ("default in=reject out=allow", "allow tcp/22"): OUT | {"app tcp22"},
+    ("reject tcp/80-90", "reject udp from host", "reject icmp out to app"): EVERYTHING
+    - {"app tcp85", "app tcp80 v6", "host tcp80", "host udp53", "web ping"},
+    ("default in=allow out=reject", "allow icmp out to group:tier"): IN | {"web ping"},
 }
 
 
@@ -162,5 +169,65 @@ def test_a_packet_that_is_really_sent_proves_the_verdict(free: Guests) -> None:
         hops = free.line.json("fw", "trace", service, "--from", sender, "--to", WEB, "--send")
         assert (hops[-2]["where"], hops[-2]["verdict"]) == ("sent", sent)
         assert hops[-1]["verdict"] == ("accept" if sent == "answered" else "drop")
+    free.line("fw", "reject", WEB, "tcp/80", "--at", "1")
+    hops = free.line.json("fw", "trace", "tcp/80", "--from", "host", "--to", WEB, "--send")
+    assert [hop["verdict"] for hop in hops[-2:]] == ["refused", "reject"]
     said = free.line.refused("fw", "trace", "udp/53", "--from", "1.2.3.4", "--to", WEB, "--send", code=2)
     assert [word in said for word in ("no answer to wait for", "another machine")] == [True, True]
+
+
+CONNECTS = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)"
+REFUSED = "Connection refused"
+
+
+def test_who_is_rejected_is_told_at_once(free: Guests) -> None:
+    web, app, wire = free.addresses[WEB], free.addresses[APP], free.wire
+    free.line("fw", "default", APP, "in=deny", "-q")
+    free.line("fw", "default", WEB, "in=reject")
+    free.line("fw", "allow", WEB, "tcp/80")
+    free.line("fw", "reject", APP, "tcp/25", "--out")
+    free.line("fw", "reject", APP, "udp/25", "--out")
+
+    def asks(address: str, port: int) -> str:
+        """Connect from a guest that would wait for a long time."""
+        return free.inside(APP, f"nc -w 20 {address} {port} </dev/null 2>&1; true")
+
+    def tells(act: str) -> bool:
+        """Tell whether the guest is told that what it sends cannot be reached."""
+        wire.forget()
+        free.inside(APP, f"({act}) >/dev/null 2>&1; true")
+        return wire.saw(tap=free.taps[APP], to=True, kind="icmp4", number=3, target=app)
+
+    assert [REFUSED in asks(web, port) for port in (22, 80)] == [True, False]
+    assert REFUSED in asks(web, 25)
+    assert REFUSED in asks(
+        free.line("exec", APP, "--", "sh", "-c", "ip route | sed -n 's/default via //p'").text.split()[0], 25
+    )
+    assert tells(f"echo x | nc.traditional -n -u -q 0 -w 1 {web} 53")
+    assert tells(f"echo x | nc.traditional -n -u -q 0 -w 1 {web} 25")
+    assert tells(f"ping -c 1 -W 1 {web}")
+    assert REFUSED in by_host(free, web, 22)
+    assert REFUSED not in by_host(free, web, 80)
+    with outside(free.sandbox, "far", "10.98.0") as far:
+        free.line("forward", "add", "8088", f"{WEB}:22")
+        assert REFUSED in far(sys.executable, "-c", CONNECTS, far.here, "8088", check=False).complaint
+        free.line("forward", "remove", "8088")
+
+
+def by_host(guests: Guests, address: str, port: int) -> str:
+    """Connect from the host, and give what goes wrong."""
+    return run(guests.sandbox.enter(["python3", "-c", CONNECTS, address, str(port)]), check=False).complaint
+
+
+def test_a_connection_of_ipv6_is_refused_too_where_the_host_has_a_way_to_who_asks(free: Guests) -> None:
+    enter = free.sandbox.enter
+    free.line("fw", "reject", WEB, "tcp/22")
+    run(enter(["sysctl", "-qw", "net.ipv6.conf.virbr0.disable_ipv6=0"]))
+    run(enter(["ip", "-6", "address", "add", "fd00::ff/64", "dev", "virbr0", "nodad"]))
+    try:
+        assert REFUSED in free.inside(APP, f"nc -w 20 {SIX[WEB]} 22 </dev/null 2>&1; true")
+        free.inside(WEB, "ping6 -c 1 -W 2 fd00::ff")
+        assert REFUSED in by_host(free, SIX[WEB], 22)
+    finally:
+        run(enter(["ip", "-6", "address", "del", "fd00::ff/64", "dev", "virbr0"]))
+        run(enter(["sysctl", "-qw", "net.ipv6.conf.virbr0.disable_ipv6=1"]))

@@ -44,11 +44,8 @@ CHOSEN: tuple[tuple[str, ...], ...] = (
     ("antispoof {address} {six}", "default in=allow out=allow"),
 )
 MATRIX: dict[tuple[str, ...], frozenset[str]] = {lines: POLICIES[lines] for lines in CHOSEN}
-MATRIX["default in=deny out=allow", "allow icmp/echo-request from app"] = OUT | {
-    "app ping",
-    "app fragments",
-    "app ping6",
-}
+PINGS_BY_APP = frozenset({"app ping", "app fragments", "app ping6"})
+MATRIX["default in=deny out=allow", "allow icmp/echo-request from app"] = OUT | PINGS_BY_APP
 MATRIX["deny ipv6", "deny icmp/echo-request out"] = EVERYTHING - {"app ping6", "app tcp80 v6", "web ping"}
 
 
@@ -156,6 +153,16 @@ def test_more_connections_than_allowed_are_denied(free: Guests) -> None:
     end = time.monotonic() + 5
     while not connects(free, free.addresses[WEB], 7):
         assert time.monotonic() < end, "the connections have ended"
+
+
+def test_who_is_rejected_is_told_so(free: Guests) -> None:
+    free.let(WEB, "reject tcp/80", "reject tcp/81 out")
+    for name, other, port in ((APP, WEB, 80), (WEB, APP, 81)):
+        asks = f"nc -w 3 {free.addresses[other]} {port} </dev/null 2>&1; true"
+        assert "refused" in free.inside(name, asks) or "unreachable" in free.inside(name, asks)
+    free.let(WEB, "default in=reject out=allow")
+    asks = f"nc -w 3 {free.addresses[WEB]} 80 </dev/null 2>&1; true"
+    assert "refused" in free.inside(APP, asks)
 
 
 def test_a_guest_can_only_be_itself(free: Guests) -> None:

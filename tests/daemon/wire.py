@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -44,7 +44,9 @@ def main() -> None:
     threading.Thread(target=_see, daemon=True).start()
     for line in sys.stdin:
         kind, address, number = line.split()
-        _send(kind, address, int(number))
+        # What a rule rejects on its way out is not sent, and the sender is told so: then nothing is seen of it.
+        with suppress(PermissionError):
+            _send(kind, address, int(number))
 
 
 def _see() -> None:

@@ -241,7 +241,7 @@ def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> 
 def test_a_medium_is_brought_under_another_name_where_one_of_that_name_is_there(
     line: Answers, vm: Machine, tmp_path: Path
 ) -> None:
-    (tmp_path / "x.iso").write_bytes(bytes(2048))
+    (tmp_path / "x.iso").write_bytes(bytes(0x8001) + b"CD001")
     pools = vm.host.connection.pools
     there = "<volume><name>web-x.iso</name><capacity>2048</capacity></volume>"
     pools.create("default-pool", there, name="web-x.iso")

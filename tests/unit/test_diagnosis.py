@@ -12,12 +12,11 @@ from tests.unit.test_ruleset import recorded
 
 from kvist.guest.agent import Interface
 from kvist.guest.netlook import GuestLink, GuestNet, GuestRoute
-from kvist.host.checks import Finding
 from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
 from kvist.host.net.links import Link
 from kvist.host.net.listeners import Listener
 from kvist.host.net.passage import BRIDGED, FORWARD, Way
-from kvist.resources.netview.diagnosis.findings import ORDER, walk
+from kvist.resources.netview.diagnosis.findings import ORDER, Finding, walk
 from kvist.resources.netview.diagnosis.situation import Situation
 from kvist.resources.netview.facts import Card, Net
 from kvist.resources.netview.wayout import Daemon

@@ -36,6 +36,20 @@ def test_what_comes_is_judged_by_the_card_that_sent_it_and_answers_by_what_was_a
     assert rules(text, "inet", "out_525400000001")[-1].startswith("counter meta mark set 0x31000001 accept")
 
 
+def test_what_comes_is_rejected_before_the_card_is_known_and_what_is_sent_where_it_is_judged() -> None:
+    told = PING._replace(told=True), PING._replace(told=True, out=True, peer=Peer())
+    text = firewall(Guarded(WEB, "kv1", told, incoming=False, told_in=True)).text()
+    first, second, *rest, last = rules(text, "inet", "refuse_525400000001")[3:]
+    assert "icmp type 8 counter reject with icmpx type port-unreachable" in first
+    assert "icmpv6 type 128" in second
+    assert ["meta l4proto tcp counter reject with tcp reset" in rule for rule in rest] == [True]
+    assert last == 'counter reject with icmpx type port-unreachable comment "default in=reject"'
+    # Whom family inet does not know by the address, the card's own chain drops.
+    assert rules(text, "bridge", "in_525400000001")[-1] == 'counter drop comment "default in=reject"'
+    assert any("icmp type 8 counter reject" in rule for rule in rules(text, "inet", "out_525400000001"))
+    assert "refuse" not in firewall(Guarded(WEB, "kv1", (PING,))).text()
+
+
 def test_a_blocked_card_has_no_rule_but_one() -> None:
     text = firewall(Guarded(WEB, "kv1", (SSH,), blocked=True)).text()
     for family, chain in (("bridge", "from_"), ("bridge", "in_"), ("inet", "out_")):

@@ -129,7 +129,9 @@ def test_what_is_dropped_in_a_chain_that_is_called_is_let_by_where_the_packet_ca
         (
             Chain("inet", "firewalld", "filter_FORWARD", (), "filter", "forward", 10, "drop"),
             "Firewalld",
-            "firewall-cmd --permanent --zone=libvirt --add-interface=virbr0 && firewall-cmd --reload",
+            " && ".join(
+                f"firewall-cmd {kept}--zone=libvirt --change-interface=virbr0" for kept in ("--permanent ", "")
+            ),
         ),
         (
             Chain("ip", "filter", "ufw-reject-forward", (), "filter", "forward", 0, "drop"),

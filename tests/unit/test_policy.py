@@ -10,7 +10,7 @@ from kvist.resources.firewall.check import covers
 from kvist.resources.firewall.policies import Card, Guest, read, unreadable
 from kvist.resources.firewall.policing import useless, with_rule
 from kvist.resources.firewall.tracing import End, Packet, verdict
-from kvist.specs.policy import ICMP_TYPES, PROTOCOLS, WITH_PORTS, Policy, Rule, Service
+from kvist.specs.policy import ICMP_TYPES, PROTOCOLS, VERDICTS, WITH_PORTS, Policy, Rule, Service
 from kvist.values import Mac
 
 ports = st.tuples(st.integers(1, 65535), st.integers(1, 65535)).map(lambda two: (min(two), max(two)))
@@ -24,7 +24,7 @@ services = st.one_of(
 peers = st.sampled_from(("", "host", "app", "group:web-tier", "10.0.0.0/8", "10.1.2.3", "fd00::/8"))
 
 
-@given(st.sampled_from(("allow", "deny")), services, st.booleans(), peers, st.sampled_from((0, 2)), st.booleans())
+@given(st.sampled_from(VERDICTS), services, st.booleans(), peers, st.sampled_from((0, 2)), st.booleans())
 def test_what_is_written_is_read_again_as_the_same(
     verdict: str, service: Service, out: bool, peer: str, most: int, log: bool
 ) -> None:
@@ -45,6 +45,7 @@ def test_what_is_written_is_read_again_as_the_same(
         ("deny icmp from fd00::1/128", "deny icmp from fd00::1"),
         ("allow tcp/22 from any to 10.0.0.5", "allow tcp/22 from any to 10.0.0.5"),
         ("allow udp/53 out log max 3", "allow udp/53 out max 3 log"),
+        ("reject 25 to any", "reject tcp/25 out to any"),
     ],
 )
 def test_many_spellings_are_one_rule(typed: str, read: str) -> None:
@@ -57,6 +58,7 @@ def test_many_spellings_are_one_rule(typed: str, read: str) -> None:
         ("allow foo/1 from 10.0.0.0/40 bla", ('"foo"', "10.0.0.0/40", '"bla"')),
         ("allow tcp/70000,x", ("65535", '"x"')),
         ("deny tcp/22 max 3", ("what is allowed",)),
+        ("reject arp", ("it can be denied",)),
         ("allow icmp/hello", ('"hello"',)),
         ("allow esp/4", ("no ports",)),
         ("allow icmp max 2", ("no connections",)),

@@ -59,7 +59,7 @@ def parameters(target: Any) -> list[Parameter]:
     """Read the parameters of a verb from its signature; `self` and the host are none of its."""
     function = function_of(target)
     # Only what is asked for is looked up: the other hints may name types that are there for the type checker alone.
-    asked = {name: hint for name, hint in function.__annotations__.items() if str(hint).startswith("Annotated[")}
+    asked = {name: hint for name, hint in function.__annotations__.items() if _asks(hint, function.__globals__)}
     holder = SimpleNamespace(__annotations__=asked)
     hints = typing.get_type_hints(holder, function.__globals__, include_extras=True)
     found: list[Parameter] = []
@@ -73,6 +73,11 @@ def parameters(target: Any) -> list[Parameter]:
             Parameter(one.name, _without_none(kind), ask, one.default, one.kind is not inspect.Parameter.KEYWORD_ONLY)
         )
     return found
+
+
+def _asks(hint: Any, names: dict[str, Any]) -> bool:
+    """Tell whether a hint has an Ask, itself or by a name that its module gives to one which many verbs share."""
+    return str(hint).startswith("Annotated[") or get_origin(names.get(str(hint))) is typing.Annotated
 
 
 def _without_none(kind: Any) -> Any:

@@ -171,6 +171,7 @@ NOUNS = (
             Verb("unblock", "Let packets of VMs pass again.", FW, "firewall.firewall:Firewall.unblock"),
             Verb("allow", "Let a service pass.", FW, "firewall.firewall:Firewall.allow"),
             Verb("deny", "Let a service not pass.", FW, "firewall.firewall:Firewall.deny"),
+            Verb("reject", "Refuse a service, and say so.", FW, "firewall.firewall:Firewall.reject"),
             Verb("default", "Say what becomes of the rest.", FW, "firewall.firewall:Firewall.default"),
             Verb("antispoof", "Let a VM be only itself.", FW, "firewall.firewall:Firewall.antispoof"),
             Verb("trace", "Tell what would become of a packet.", FW, "firewall.tracing:trace"),

@@ -24,6 +24,16 @@ from kvist.xml.field import LIVE, REPLUG, aside, attr, items, many, pci
 from kvist.xml.lists import listed
 from kvist.xml.spec import Spec
 
+MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "igb", "ne2k_pci", "pcnet", "usb-net")
+RARE_MODELS = (
+    *("virtio-transitional", "virtio-non-transitional", "e1000-82544gc", "e1000-82545em", "ne2k_isa", "tulip"),
+    *("rocker", "i82550", "i82551", "i82557a", "i82557b", "i82557c", "i82558a", "i82558b", "i82559a", "i82559b"),
+    *("i82559c", "i82559er", "i82562", "i82801", "spapr-vlan", "lan9118", "smc91c111", "netfront", "vmxnet"),
+    *("vmxnet2", "vlance", "Am79C970A", "Am79C973", "82540EM", "82545EM", "82543GC"),
+)
+"""What else QEMU and the other hypervisors of libvirt have. Capabilities do not tell the models, and libvirt passes any
+other word on to QEMU, which then speaks of device_add."""
+
 
 class FilterParameter(Spec):
     """A value that a card hands to its filter."""
@@ -127,7 +137,7 @@ class Nic(Spec):
     )
     model: str | None = attr(
         "model/@type",
-        choice("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "igb", "ne2k_pci", "pcnet", "usb-net", open=True),
+        choice(*MODELS, rarely=RARE_MODELS),
         applies=REPLUG,
         doc="Model of card the guest sees.",
         default=None,

@@ -29,7 +29,9 @@ PROTOCOLS: Final = ("any", "ipv4", "ipv6", *CARRIED, *NAMED)
 GROUP: Final = "group:"
 HOST: Final = "host"
 ANY: Final = "any"
-ALLOW, DENY = "allow", "deny"
+ALLOW, DENY, REJECT = "allow", "deny", "reject"
+VERDICTS: Final = (ALLOW, DENY, REJECT)
+"""What rules and defaults may say. Who sent a packet is told that it was rejected, and not that it was denied."""
 _PORTS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -100,7 +102,7 @@ class Rule(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Raises ValueError with all that is wrong."""
         words = text.split()
-        if len(words) < 2 or words[0] not in (ALLOW, DENY):
+        if len(words) < 2 or words[0] not in VERDICTS:
             raise ValueError(f'"{text}" is not a rule such as `allow tcp/22 from 10.0.0.0/8`')
         wrong: list[str] = []
         values: dict[str, str] = {}
@@ -149,7 +151,9 @@ class Rule(NamedTuple):
             found.append(f"{own or peer} is no address of {self.service.protocol}")
         if self.service.protocol in NAMED and (own or peer or self.most):
             found.append(f"a rule about {self.service.protocol} is about all of it: it takes no from, to and max")
-        if self.most and self.verdict == DENY:
+        if self.service.protocol in NAMED and self.verdict == REJECT:
+            found.append(f"{self.service.protocol} has no answer that says no: it can be denied")
+        if self.most and self.verdict != ALLOW:
             found.append("a number of connections belongs to what is allowed")
         if self.most and self.service.protocol not in WITH_PORTS:
             found.append(f"{self.service.protocol} has no connections to be counted: tcp, udp and sctp have")
@@ -216,7 +220,7 @@ class Policy(NamedTuple):
         made = self
         for word in words:
             way, _, verdict = word.partition("=")
-            if way not in ("in", "out") or verdict not in (ALLOW, DENY):
+            if way not in ("in", "out") or verdict not in VERDICTS:
                 raise ValueError(f'"{word}" is not a default such as in=deny or out=allow')
             made = made._replace(incoming=verdict) if way == "in" else made._replace(outgoing=verdict)
         return made
@@ -227,8 +231,8 @@ class Policy(NamedTuple):
             return self
         return self._replace(
             rules=(*self.rules, *other.rules),
-            incoming=DENY if DENY in (self.incoming, other.incoming) else ALLOW,
-            outgoing=DENY if DENY in (self.outgoing, other.outgoing) else ALLOW,
+            incoming=self.incoming if self.incoming != ALLOW else other.incoming,
+            outgoing=self.outgoing if self.outgoing != ALLOW else other.outgoing,
             blocked=self.blocked or other.blocked,
             antispoof=self.antispoof or other.antispoof,
         )

@@ -64,6 +64,8 @@ class Judgement(NamedTuple):
     own: str = ""
     most: int = 0
     log: str = ""
+    told: bool = False
+    """Who sent what it does not allow is told so."""
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -87,6 +89,9 @@ class Guarded(NamedTuple):
     antispoof: bool = False
     addresses: tuple[str, ...] = ()
     """What is known of its own addresses."""
+    told_in: bool = False
+    """Who sent what no rule fits, and the default denies, is told so; of what comes in."""
+    told_out: bool = False
 
     @property
     def key(self) -> int:
@@ -100,6 +105,16 @@ class Guarded(NamedTuple):
     @property
     def limited(self) -> bool:
         return any(rule.most and not rule.out for rule in self.rules)
+
+    @property
+    def refuses(self) -> bool:
+        """Tell whether who sends it a packet may be told that it was rejected."""
+        return not self.blocked and (self.told_in or any(rule.told and not rule.out for rule in self.rules))
+
+    @property
+    def placed(self) -> bool:
+        """Tell whether the kernel has to know its addresses before it knows the card."""
+        return self.limited or self.refuses
 
 
 def key_of(mac: str) -> int:
@@ -124,6 +139,15 @@ def _judged(verdict: Rule, text: str) -> Rule:
     """Count, decide, and say why: the comment stands last."""
     count, *comment = _note(text)
     return (count, *verdict, *comment)
+
+
+def refused(match: Rule, text: str, protocol: str = "any") -> list[Rule]:
+    """Count, drop, and tell the sender: a connection that is asked for ends at once."""
+    reset = _judged(("reject", "with", "tcp", "reset"), text)
+    if protocol == "tcp":
+        return [(*match, *reset)]
+    every = [(*match, "meta", "l4proto", "tcp", *reset)] if protocol in ("any", "ipv4", "ipv6") else []
+    return [*every, (*match, *_judged(("reject", "with", "icmpx", "type", "port-unreachable"), text))]
 
 
 def matches(rule: Judgement, *, sides: tuple[str, str], senders: bool, mirrored: bool = False) -> list[Rule]:
@@ -202,7 +226,10 @@ def _rows(card: Guarded, *, about: bool, here: bool, mirrored: bool = False) -> 
                 full = ("ct", "state", "new", "add", f"@{_counted(card, rule)}")
                 count = f"{{ meta l4proto ct count over {number(rule.most)} }}"
                 rows.append((*match, *full, count, *_judged(("drop",), rule.line)))
-            rows.append((*match, *_judged(_verdict(card, rule, sent=here, answer=mirrored), rule.line)))
+            if rule.told and here and not mirrored:
+                rows += refused(match, rule.line, rule.protocol)
+            else:
+                rows.append((*match, *_judged(_verdict(card, rule, sent=here, answer=mirrored), rule.line)))
     return rows
 
 
@@ -222,8 +249,16 @@ def _receiver() -> list[Rule]:
     ]
 
 
-def _end(allow: bool, let: Rule, text: str) -> Rule:
-    return _judged(let if allow else ("drop",), text)
+def _end(allow: bool, let: Rule, way: str, *, told: bool = False) -> Rule:
+    verdict = "allow" if allow else "reject" if told else "deny"
+    return _judged(let if allow else ("drop",), f"default {way}={verdict}")
+
+
+def _last(card: Guarded) -> list[Rule]:
+    """Give what becomes of what the card sends and no rule fits."""
+    if card.told_out:
+        return refused((), "default out=reject")
+    return [_end(card.outgoing, _let(card), "out")]
 
 
 def sending(card: Guarded) -> list[Chain]:
@@ -232,7 +267,7 @@ def sending(card: Guarded) -> list[Chain]:
         return [Chain(f"out_{card.id}", (_judged(("drop",), "block"),))]
     receiver = _receiver() if _needs_receiver(card) else []
     learn: list[Rule] = []
-    if card.limited:
+    if card.placed:
         learn = [("update", f"@at4_{card.id}", "{ ip saddr }"), ("update", f"@at6_{card.id}", "{ ip6 saddr }")]
     named = [
         (*match, *_judged(_verdict(card, rule, sent=True), rule.line))
@@ -253,7 +288,7 @@ def sending(card: Guarded) -> list[Chain]:
                 *always,
                 *receiver,
                 *_rows(card, about=True, here=True),
-                _end(card.outgoing, _let(card), f"default out={'allow' if card.outgoing else 'deny'}"),
+                *_last(card),
             ),
         ),
         Chain(
@@ -261,7 +296,7 @@ def sending(card: Guarded) -> list[Chain]:
             (
                 *receiver,
                 *_rows(card, about=False, here=True, mirrored=True),
-                _end(card.incoming, _let(card, answer=True), f"default in={'allow' if card.incoming else 'deny'}"),
+                _end(card.incoming, _let(card, answer=True), "in", told=card.told_in),
             ),
         ),
     ]
@@ -309,21 +344,21 @@ def coming(card: Guarded) -> list[Chain]:
             *(
                 []
                 if card.incoming
-                else [("ether", "type", "!=", "{ ip, ip6 }", *_judged(("drop",), "default in=deny"))]
+                else [("ether", "type", "!=", "{ ip, ip6 }", *_end(False, (), "in", told=card.told_in))]
             ),
             (*_has(PASS), "accept"),
             (*_has(ANSWER), "goto", f"back_{card.id}"),
             *((*match, "accept") for match in DHCP_GIVEN),
             ("icmpv6", "type", one_of(NEIGHBOURS), "accept"),
             *_rows(card, about=False, here=False),
-            _end(card.incoming, ("accept",), f"default in={'allow' if card.incoming else 'deny'}"),
+            _end(card.incoming, ("accept",), "in", told=card.told_in),
         ),
     )
     back = Chain(
         f"back_{card.id}",
         (
             *_rows(card, about=True, here=False, mirrored=True),
-            _end(card.outgoing, ("accept",), f"default out={'allow' if card.outgoing else 'deny'}"),
+            _end(card.outgoing, ("accept",), "out", told=card.told_out),
         ),
     )
     return [enter, chain, back]
@@ -341,7 +376,7 @@ def _entering(card: Guarded) -> list[Rule]:
     if card.antispoof:
         rows += _honest(card)
     if not card.outgoing:
-        rows.append(("ether", "type", "!=", "{ arp, ip, ip6 }", *_judged(("drop",), "default out=deny")))
+        rows.append(("ether", "type", "!=", "{ arp, ip, ip6 }", *_end(False, (), "out", told=card.told_out)))
     return rows
 
 
@@ -397,7 +432,7 @@ def stores(card: Guarded, family: str) -> list[Store]:
             Store("set", f"own4_{card.id}", "ipv4_addr", learnt=True, size=64),
         ]
     made: list[Store] = []
-    if card.limited and not card.blocked:
+    if card.placed and not card.blocked:
         made.append(Store("set", f"at4_{card.id}", "ipv4_addr", learnt=True, timeout=86400, size=64))
         made.append(Store("set", f"at6_{card.id}", "ipv6_addr", learnt=True, timeout=86400, size=64))
         made.append(Store("set", f"mine4_{card.id}", "ipv4_addr", elements=tuple(_of(card, six=False))))

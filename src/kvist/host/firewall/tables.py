@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, Failed, Unsupported
-from kvist.host.firewall import nft, restoring
+from kvist.host.firewall import nft, refusing, restoring
 from kvist.host.firewall.cardrules import (
     ANSWER,
     CARD,
@@ -95,7 +95,12 @@ class Firewall(NamedTuple):
                 *(chain for card in self.guarded for chain in sending(card)),
                 # Behind conntrack, and before what others do to addresses and marks.
                 Chain("prerouting", self._arriving(), Hook("filter", "prerouting", -151)),
-                Chain("output", self._local(), Hook("filter", "output", -151)),
+                *refusing.chains(self.guarded),
+                Chain(
+                    "output",
+                    (*self._local(), *refusing.local(self.guarded, self.bridges)),
+                    Hook("filter", "output", -151),
+                ),
                 Chain("postrouting", self._leaving(limited), Hook("filter", "postrouting", -151)),
             ),
             "inet",
@@ -106,6 +111,7 @@ class Firewall(NamedTuple):
                 Store("map", "told6", "ipv6_addr : mark", elements=tuple(told[6])),
                 *groups,
                 *(store for card in self.guarded for store in stores(card, "inet")),
+                *refusing.stores(self.guarded),
                 Store("map", "outgoing", "mark : verdict", elements=self._dispatch("goto out")),
             ),
         )

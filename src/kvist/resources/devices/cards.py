@@ -24,7 +24,7 @@ from kvist.xml.options import parse_options
 TOLD_AT_CREATION = ("ip", "gateway", "dns")
 COMMON = ("network", "bridge", "mac", "model", "link", "filter", "filter_parameters", "vhost", "mtu", "vlan",
           "isolated", "in_average")  # fmt: skip
-WHICH = Ask("which card: its MAC address, alias, network, bridge or number", metavar="CARD")
+WHICH = Ask("which card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
 
 
 class Card(NamedTuple):

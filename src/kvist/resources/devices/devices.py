@@ -27,9 +27,15 @@ from kvist.xml.spec import Spec
 
 EVERY = tuple(KINDS)
 KIND = Ask(
-    "what it is: rng, watchdog, vsock, tpm, memory ..., or the PCI address of a device of the host", metavar="KIND"
+    "what it is: rng, watchdog, vsock, tpm, memory ..., or the PCI address of a device of the host",
+    metavar="KIND",
+    complete="device-kind",
 )
-WHICH = Ask("which device: alias, MAC address, target, kind (where there is one) or kind:number", metavar="DEVICE")
+WHICH = Ask(
+    "which device: alias, MAC address, target, kind (where there is one) or kind:number",
+    metavar="DEVICE",
+    complete="device",
+)
 
 
 class Row(NamedTuple):
@@ -45,7 +51,9 @@ class Row(NamedTuple):
 class Devices(Part):
     """The devices of one VM."""
 
-    def ls(self, kind: Annotated[str, Ask("only those of this kind", metavar="KIND")] = "") -> list[Row]:
+    def ls(
+        self, kind: Annotated[str, Ask("only those of this kind", metavar="KIND", complete="device-kind")] = ""
+    ) -> list[Row]:
         """List the devices of a VM, each with the name by which it is set and removed.
 
         Example: kvist device ls web

@@ -34,7 +34,7 @@ COMMON = (
     "write_bytes",
 )
 MADE_WITH = ("backing", "backing_format")
-WHICH = Ask("which disk: its target, alias, serial, file, volume or number", metavar="DISK")
+WHICH = Ask("which disk: its target, alias, serial, file, volume or number", metavar="DISK", complete="disk")
 
 
 class Row(NamedTuple):

@@ -16,6 +16,7 @@ from kvist.resources.filters.editing import Editing
 from kvist.resources.filters.library import BUILT_IN, Library
 from kvist.resources.filters.view import FilterView, view
 from kvist.resources.filters.words import differences, parameters, problems, typed
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.filters import RenameFilter, UndefineFilter
 from kvist.specs.nwfilter import PRIORITY, Action, Conditions, Direction, Filter, Rule, chain_of
 from kvist.specs.nwfilter_protocols import PROTOCOLS, ProtocolName
@@ -24,11 +25,11 @@ from kvist.xml.document import Document
 from kvist.xml.options import nearest
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
+    pass
 
 WHICH = Ask("name of the filter", metavar="NAME", complete="filter")
 OTHER = Ask("name of the filter that is included", metavar="OTHER", complete="filter")
+INCLUDED = OTHER._replace(complete="included")
 NEW = Ask("the name it is to have", metavar="NEW")
 COMMON = ("source_ip", "dest_ip", "sport", "dport", "source_mac", "state", "comment")
 CONDITIONS = Ask(
@@ -51,17 +52,10 @@ class FilterRow(NamedTuple):
     used_by: tuple[str, ...]
 
 
-class Filters:
+class Filters(Holding):
     """The network filters of a host."""
 
     kind = "filter"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     @property
     def library(self) -> Library:
@@ -253,7 +247,14 @@ class Filters:
     def remove(
         self,
         name: Annotated[str, WHICH],
-        rule: Annotated[str, Ask("number of the rule in `kvist filter show`, or the rule itself", metavar="N|ACTION")],
+        rule: Annotated[
+            str,
+            Ask(
+                "number of the rule in `kvist filter show`, or the rule itself",
+                metavar="N|ACTION",
+                complete="filter-rule",
+            ),
+        ],
         direction: Annotated[Direction | None, DIRECTION] = None,
         packets: Annotated[ProtocolName | None, PROTOCOL] = None,
         conditions: Annotated[Conditions, CONDITIONS] = Conditions(),  # noqa: B008 - immutable
@@ -317,7 +318,7 @@ class Filters:
         yield from edited.steps()
 
     @operation
-    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, OTHER]) -> Iterator[Step]:
+    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, INCLUDED]) -> Iterator[Step]:
         """Let a filter not include another any more. One that is not included is no mistake.
 
         Example: kvist filter exclude web no-ip-spoofing

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.errors import Invalid, NotFound
 from kvist.resources.firewall.backends.backend import chosen
 from kvist.resources.firewall.policies import Said, unreadable
@@ -21,23 +21,33 @@ from kvist.resources.firewall.policing import (
     useless,
     with_rule,
 )
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.firewall import judges
-from kvist.specs.policy import ALLOW, DENY, GROUP, Policy
+from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
-TARGET = Ask("the VM, or group:NAME for all its members", metavar="VM", complete="vm")
-NAMES = Ask("the VMs, or group:NAME", metavar="VM", complete="vm")
-SERVICE = Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")
-FROM = Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO")
-TO = Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO")
-OUT = Ask("about what the VM sends, not what comes to it")
-NIC = Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD")
-LOG = Ask("tell the kernel's log, at most 10 times a minute")
-CONFIRM = Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
-PLACE = Ask("put it at this place among the rules, not behind them", metavar="N")
+Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")]
+Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="policed")]
+What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")]
+From = Annotated[
+    str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
+]
+To = Annotated[
+    str,
+    Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed"),
+]
+Out = Annotated[bool, Ask("about what the VM sends, not what comes to it")]
+Card = Annotated[
+    str, Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
+]
+Log = Annotated[bool, Ask("tell the kernel's log, at most 10 times a minute")]
+Place = Annotated[int | None, Ask("put it at this place among the rules, not behind them", metavar="N")]
+Confirm = Annotated[
+    Duration | None, Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
+]
 
 
 class Row(NamedTuple):
@@ -52,17 +62,10 @@ class Row(NamedTuple):
     state: str
 
 
-class Firewall:
+class Firewall(Holding):
     """The policies of a host's VMs. Each is written down in the metadata of the VM that it is about."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
         """Name what an operation is about."""
@@ -90,9 +93,9 @@ class Firewall:
     @operation
     def block(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let nothing come to VMs, and nothing from them: no packet, not even ARP. Their rules stay, for later.
 
@@ -103,9 +106,9 @@ class Firewall:
     @operation
     def unblock(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of VMs pass again, as their rules say.
 
@@ -116,9 +119,9 @@ class Firewall:
     @operation
     def enable(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Put the policies of VMs in force again.
 
@@ -129,9 +132,9 @@ class Firewall:
     @operation
     def disable(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Put the policies of VMs out of force, their groups' too; all that they say stays written down.
 
@@ -151,9 +154,9 @@ class Firewall:
     @operation
     def reset(
         self,
-        names: Annotated[tuple[str, ...], NAMES],
+        names: Names,
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Take the whole policy of VMs away: everything passes again.
 
@@ -164,19 +167,19 @@ class Firewall:
     @operation
     def allow(
         self,
-        target: Annotated[str, TARGET],
-        service: Annotated[str, SERVICE] = "any",
+        target: Whose,
+        service: What = "any",
         *,
-        from_: Annotated[str, FROM] = "",
-        to: Annotated[str, TO] = "",
-        out: Annotated[bool, OUT] = False,
-        nic: Annotated[str, NIC] = "",
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
         max_connections: Annotated[
             int | None, Ask("so many connections at a time; more are denied", metavar="N")
         ] = None,
-        log: Annotated[bool, LOG] = False,
-        at: Annotated[int | None, PLACE] = None,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of a service pass. The first rule that fits decides; answers pass by themselves.
 
@@ -190,22 +193,44 @@ class Firewall:
     @operation
     def deny(
         self,
-        target: Annotated[str, TARGET],
-        service: Annotated[str, SERVICE] = "any",
+        target: Whose,
+        service: What = "any",
         *,
-        from_: Annotated[str, FROM] = "",
-        to: Annotated[str, TO] = "",
-        out: Annotated[bool, OUT] = False,
-        nic: Annotated[str, NIC] = "",
-        log: Annotated[bool, LOG] = False,
-        at: Annotated[int | None, PLACE] = None,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let packets of a service not pass. ARP, DHCP and IPv6's neighbour discovery are denied only by their names.
 
         Example: kvist fw deny web icmp --from host
         """
         yield from self._ruled(target, Typed(DENY, service, from_, to, out, nic, None, log), at, confirm)
+
+    @operation
+    def reject(
+        self,
+        target: Whose,
+        service: What = "any",
+        *,
+        from_: From = "",
+        to: To = "",
+        out: Out = False,
+        nic: Card = "",
+        log: Log = False,
+        at: Place = None,
+        confirm: Confirm = None,
+    ) -> Iterator[Step]:
+        """Let packets of a service not pass, and tell who sent them: a connection is refused at once, not in vain.
+
+        TCP is answered by a reset, all else by a message that the port is unreachable.
+
+        Example: kvist fw reject web tcp/25 --out
+        """
+        yield from self._ruled(target, Typed(REJECT, service, from_, to, out, nic, None, log), at, confirm)
 
     def _ruled(self, name: str, typed: Typed, place: int | None, confirm: Duration | None) -> Iterator[Step]:
         target = Target(self.host, name)
@@ -220,10 +245,10 @@ class Firewall:
     @operation
     def default(
         self,
-        target: Annotated[str, TARGET],
-        verdicts: Annotated[tuple[str, ...], Ask("in=deny, out=allow ...", metavar="WAY=VERDICT")],
+        target: Whose,
+        verdicts: Annotated[tuple[str, ...], Ask("in=deny, in=reject, out=allow ...", metavar="WAY=VERDICT")],
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Say what happens to packets that no rule fits: those that come in, and those that go out.
 
@@ -247,11 +272,11 @@ class Firewall:
     @operation
     def antispoof(
         self,
-        target: Annotated[str, TARGET],
+        target: Whose,
         on: Annotated[bool, Ask("on or off")] = True,
         *,
         address: Annotated[tuple[str, ...], Ask("an address of its own that nobody knows of", metavar="ADDRESS")] = (),
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Let a VM be nobody but itself: its own MAC and IP addresses, also in ARP, no DHCP server, no IPv6 router.
 
@@ -278,10 +303,10 @@ class Firewall:
     @operation
     def remove(
         self,
-        target: Annotated[str, TARGET],
-        number: Annotated[int, Ask("its number in `fw show`", metavar="N")],
+        target: Whose,
+        number: Annotated[int, Ask("its number in `fw show`", metavar="N", complete="fw-rule")],
         *,
-        confirm: Annotated[Duration | None, CONFIRM] = None,
+        confirm: Confirm = None,
     ) -> Iterator[Step]:
         """Take one rule away, by its number.
 
@@ -336,7 +361,7 @@ class Firewall:
 
     def show(
         self,
-        target: Annotated[str, TARGET],
+        target: Whose,
         *,
         kernel: Annotated[
             bool, Ask("show the rules that the kernel has for each card, and the line each is from")

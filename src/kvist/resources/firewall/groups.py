@@ -34,7 +34,7 @@ class Row(NamedTuple):
 def group(
     self: Firewall,
     act: Annotated[Literal["create", "add", "remove", "delete"], Ask("what is to be done", metavar="ACT")],
-    group: Annotated[str, Ask("name of the group", metavar="GROUP")],
+    group: Annotated[str, Ask("name of the group", metavar="GROUP", complete="group")],
     names: Annotated[tuple[str, ...], Ask("VMs that come into it, or leave it", metavar="VM", complete="vm")] = (),
     *,
     tag: Annotated[str | None, Ask("VMs with this tag are members too", metavar="TAG")] = None,

@@ -12,7 +12,7 @@ from kvist.host.firewall.nft import interface
 from kvist.host.firewall.tables import Firewall, Group, Known, check_keys, own_tap
 from kvist.resources.forwards.crossings import networks
 from kvist.specs import policy
-from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, Policy, Rule
+from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, REJECT, Policy, Rule
 from kvist.specs.vm import Vm
 from kvist.values import Mac
 from kvist.xml.document import Document
@@ -175,6 +175,8 @@ class Said:
             wanted.blocked,
             wanted.antispoof,
             tuple(dict.fromkeys((*wanted.addresses, *self.leases.get(str(card.mac), ())))),
+            told_in=wanted.incoming == REJECT,
+            told_out=wanted.outgoing == REJECT,
         )
 
     def _judgement(self, rule: Rule, guest: Guest) -> Judgement:
@@ -190,6 +192,7 @@ class Said:
             rule.own,
             rule.most,
             f"kvist {guest.name} {rule.verdict}: " if rule.log else "",
+            told=rule.verdict == REJECT,
         )
 
     def _peer(self, peer: str) -> Peer:

@@ -33,8 +33,11 @@ def check(packet: Packet) -> list[Problem]:
     return found
 
 
-def send(self: Firewall, packet: Packet) -> tuple[str, str]:
-    """Send it, and give whether an answer came, and the command that sent it. Raises Invalid where that cannot be."""
+def send(self: Firewall, packet: Packet, *, rejected: bool) -> tuple[str, str]:
+    """Send it, and give whether an answer came, and the command that sent it. Raises Invalid where that cannot be.
+
+    `rejected` says who refuses it: the firewall, and not the one that it is for.
+    """
     if problems := check(packet):
         raise Invalid(problems)
     address = packet.to.address
@@ -44,9 +47,12 @@ def send(self: Firewall, packet: Packet) -> tuple[str, str]:
         argv = ["sh", "-c", CONNECT, address, str(packet.service.ports[0][0])]
     shown = f"nc {address} {argv[-1]}" if argv[0] == "sh" else " ".join(argv)
     code, said = _by_host(self, argv) if packet.source.guest is None else _by_guest(self, packet.source.name, argv)
-    # Who refuses a connection has got the packet that asks for it.
-    answered = code == 0 or "refused" in said.lower()
-    return ("answered" if answered else "no answer"), f"by {packet.source.name}: {shown}"
+    refused = "refused" in said.lower() or "unreachable" in said.lower()
+    # Where the firewall does not, who refuses a connection has got the packet that asks for it.
+    answered = code == 0 or ("refused" in said.lower() and not rejected)
+    return (
+        "answered" if answered else "refused" if refused and rejected else "no answer"
+    ), f"by {packet.source.name}: {shown}"
 
 
 def _by_host(self: Firewall, argv: list[str]) -> tuple[int, str]:

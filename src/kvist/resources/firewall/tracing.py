@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.errors import Invalid, KvistError, Problem
 from kvist.resources.firewall.policies import Card, Guest, Said, is_network
-from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, WITH_PORTS, Policy, Rule, Service
+from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, WITH_PORTS, Policy, Rule, Service
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
     from kvist.specs.forward import Forward
 
-PASSES, DROPS = "accept", "drop"
+PASSES, DROPS, REJECTS = "accept", "drop", "reject"
+ENDS = (DROPS, REJECTS)
+BECOMES = {ALLOW: PASSES, DENY: DROPS, REJECT: REJECTS}
 IP_FORWARD = "net.ipv4.ip_forward"
 
 
@@ -54,8 +56,8 @@ def trace(
     self: Firewall,
     service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp", metavar="SERVICE")],
     *,
-    from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO")] = HOST,
-    to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO")] = HOST,
+    from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
+    to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
     as_: Annotated[str, Ask("the source address that it claims to be from [the sender's own]", metavar="ADDRESS")] = "",
     send: Annotated[bool, Ask("send one such packet too, by the host or the VM's agent, and see")] = False,
 ) -> list[Hop]:
@@ -71,15 +73,15 @@ def trace(
     hops: list[Hop] = []
     for hop in _walk(self, said, packet):
         hops.append(hop)
-        if hop.verdict == DROPS:
+        if hop.verdict in ENDS:
             break
-    last = next((hop for hop in reversed(hops) if hop.verdict in (PASSES, DROPS)), None)
-    verdict = DROPS if last is not None and last.verdict == DROPS else PASSES
+    last = next((hop for hop in reversed(hops) if hop.verdict in (PASSES, *ENDS)), None)
+    verdict = last.verdict if last is not None else PASSES
     why = f"{last.where}: {last.rule}" if last is not None else "nothing stands in its way"
     if send:
         from kvist.resources.firewall.sending import send as really
 
-        hops.append(Hop("sent", *really(self, packet)))
+        hops.append(Hop("sent", *really(self, packet, rejected=verdict == REJECTS)))
     return [*hops, Hop("verdict", verdict, why)]
 
 
@@ -93,11 +95,11 @@ def verdict(policy: Policy, packet: Packet, *, out: bool) -> tuple[str, str]:
     for number, rule in enumerate(policy.rules, 1):
         if rule.out == out and _fits(rule, packet, own, peer):
             limit = f" (while there are fewer than {rule.most} already)" if rule.most else ""
-            return (PASSES if rule.verdict == ALLOW else DROPS), f"rule {number}: {rule}{limit}"
+            return BECOMES[rule.verdict], f"rule {number}: {rule}{limit}"
     if packet.service.protocol in NAMED:
         return PASSES, f"{packet.service.protocol} is denied by its name only"
     default = policy.outgoing if out else policy.incoming
-    return (DROPS if default == DENY else PASSES), f"default {'out' if out else 'in'}={default}"
+    return BECOMES[default], f"default {'out' if out else 'in'}={default}"
 
 
 def _fits(rule: Rule, packet: Packet, own: End, peer: End) -> bool:

@@ -61,9 +61,9 @@ class Place(NamedTuple):
         if self.local:
             return Hand()
         if self.ssh:
-            from kvist.resources.reaching.route import Route
+            from kvist.host.login import shared, words
 
-            return Hand(ssh=Route(self).login)
+            return Hand(ssh=[*shared(), *words(self.uri)])
         raise Unsupported(
             f'the programs and files of host "{self.name}" are out of reach',
             hint="a host by ssh: qemu+ssh://root@hv2/system",
@@ -233,6 +233,21 @@ def connect(
     for sentence in recover(host.site):
         host.site.report(sentence, 1.0)
     return host
+
+
+def beforehand(
+    where: str | None = None,
+    *,
+    report: Callable[[str, float | None], None] | None = None,
+    asked: str = "",
+    patience: float | None = None,
+) -> Host:
+    """Give a host whose libvirt need not answer, or not even be there: for what is done with its programs and files."""
+    from kvist.virt.connection import Connection
+
+    chosen = choose(where)
+    place = locate(chosen.where)
+    return Host(Connection.later(place.uri), place, report, asked=asked, patience=patience, why=chosen.why)
 
 
 def choose(where: str | None) -> Chosen:

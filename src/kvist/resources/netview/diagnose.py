@@ -9,7 +9,7 @@ from kvist.engine.rows import Rows
 from kvist.errors import Failed
 
 if TYPE_CHECKING:
-    from kvist.host.checks import Finding
+    from kvist.resources.netview.diagnosis.findings import Finding
     from kvist.resources.vms.vm import Machine
 
 

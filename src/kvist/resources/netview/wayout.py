@@ -83,14 +83,15 @@ def way_out(found: Fate, rules: Ruleset, bridge: str, made_by: Daemon, *, input:
     if whose in (LIBVIRT, FILTER):
         return made_by.reload
     if whose == "firewalld":
-        return f"firewall-cmd --permanent --zone=libvirt --add-interface={bridge} && firewall-cmd --reload"
+        change = f"--zone=libvirt --change-interface={bridge}"
+        return f"firewall-cmd --permanent {change} && firewall-cmd {change}"
     if whose == "ufw":
         return (
             f"ufw allow in on {bridge}"
             if input
             else f"ufw route allow in on {bridge} && ufw route allow out on {bridge}"
         )
-    base = _base(found, rules)
+    base = rules.base(found.chain)
     directions = ("i",) if input else ("i", "o")
     if base.family in IPTABLES and base.table in TABLES:
         chain = "DOCKER-USER" if whose == "Docker" and not input and rules.has("DOCKER-USER") else base.name
@@ -99,22 +100,3 @@ def way_out(found: Fate, rules: Ruleset, bridge: str, made_by: Daemon, *, input:
         return " && ".join(f"{tool} {table}-I {chain} -{one} {bridge} -j ACCEPT" for one in directions)
     place = f"{base.family} {base.table} {base.name}"
     return " && ".join(f"nft insert rule {place} {one}ifname {bridge} accept" for one in directions)
-
-
-def _base(found: Fate, rules: Ruleset) -> Chain:
-    """Find the chain with the hook by which the packet came to the one that stopped it."""
-    where = found.chain
-    assert where is not None
-    if where.hook:
-        return where
-    calls: dict[str, Chain] = {}
-    for chain in rules.table(where.family, where.table):
-        for rule in chain.rules:
-            if rule.verdict in ("jump", "goto"):
-                calls.setdefault(str(rule.target), chain)
-    seen: set[str] = set()
-    at: Chain = where
-    while not at.hook and at.name in calls and at.name not in seen:
-        seen.add(at.name)
-        at = calls[at.name]
-    return at

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kvist.errors import KvistError
+from kvist.host.firewall import restoring
 from kvist.resources.networks import guests
 from kvist.specs.network import Network
 from kvist.xml.document import Document
@@ -34,6 +35,9 @@ def parked(at: Site, name: str, *, replug: bool = False) -> Iterator[None]:
         _plug_in_again(at, name, park, out=False, replug=replug)
         if at.connection.networks.exists(park):
             at.connection.networks.stop(park)
+        # A port that is plugged in anew lacks what a forward needs of it, and libvirt calls no hook for that.
+        if at.hand.read(restoring.RESTORE) is not None:
+            at.hand.run([restoring.RESTORE], input=b"")
 
 
 def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool) -> None:

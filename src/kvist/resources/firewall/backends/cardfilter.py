@@ -32,6 +32,7 @@ ANSWERS = {8: 0, 128: 129}
 """Messages of ICMP and ICMPv6 that are answered, and by which."""
 DHCP = (("udp", "68", "67"), ("udp-ipv6", "546", "547"))
 Terms = Mapping[str, str]
+NEW = {"state": "NEW"}
 
 
 class Row(NamedTuple):
@@ -106,7 +107,7 @@ def _frames(card: Guarded) -> Iterator[Row]:
         if not allowed:
             for kind in () if honest else ("arp", "ipv4", "ipv6"):
                 yield Row("accept", direction, "mac", {"protocolid": kind})
-            yield Row("drop", direction, "mac", line=f"default {direction}=deny")
+            yield Row("drop", direction, "mac", line=_default(card, direction))
 
 
 def _denied_by_name(rule: Judgement) -> Iterator[Row]:
@@ -168,12 +169,16 @@ def _packets(card: Guarded) -> Iterator[Row]:
     for section in sections if drops[0] or not drops[1] else reversed(sections):
         yield from section
     for protocol in ("all", "all-ipv6"):
-        yield Row("drop", "inout", protocol, line=_default(card))
+        for direction, told in (("in", card.told_in), ("out", card.told_out)):
+            if told:
+                yield Row("reject", direction, protocol, NEW, _default(card, direction))
+        said = [_default(card, way) for way, allow in (("in", card.incoming), ("out", card.outgoing)) if not allow]
+        yield Row("drop", "inout", protocol, line=", ".join(said))
 
 
-def _default(card: Guarded) -> str:
-    ways = [way for way, allowed in (("in", card.incoming), ("out", card.outgoing)) if not allowed]
-    return "default " + " ".join(f"{way}=deny" for way in ways) if ways else ""
+def _default(card: Guarded, direction: str) -> str:
+    told = card.told_out if direction == "out" else card.told_in
+    return f"default {direction}={'reject' if told else 'deny'}"
 
 
 def leaves_open(card: Guarded) -> bool:
@@ -200,8 +205,10 @@ def _section(rules: list[Judgement], *, out: bool, allow: bool, only_new: bool) 
                 yield Row("accept", direction, protocol, terms, rule.line)
                 yield from _answers(rule, protocol, terms, "accept", {"state": "ESTABLISHED"})
             elif only_new:
-                yield Row("drop", direction, protocol, {**terms, "state": "NEW"}, rule.line)
+                yield Row("reject" if rule.told else "drop", direction, protocol, {**terms, **NEW}, rule.line)
             else:
+                if rule.told:
+                    yield Row("reject", direction, protocol, {**terms, **NEW}, rule.line)
                 yield Row("drop", direction, protocol, terms, rule.line)
                 yield from _answers(rule, protocol, terms, "drop", {})
     for protocol in ("all", "all-ipv6") if allow else ():
@@ -212,7 +219,7 @@ def _limit(rule: Judgement, protocol: str, terms: Terms, direction: str) -> Row:
     above = {"connlimit_above": str(rule.most)}
     if rule.out or protocol != "tcp":
         # Those of each sender are counted, and only of senders on the same bridge.
-        return Row("drop", direction, protocol, {**terms, **above, "state": "NEW"}, rule.line)
+        return Row("drop", direction, protocol, {**terms, **above, **NEW}, rule.line)
     # All that comes is answered by one guest, so that all connections are counted. libvirt knows flags in IPv4 only.
     answer = {**_mirrored(terms), **above, "flags": "SYN,ACK/SYN,ACK", "state": "ESTABLISHED"}
     return Row("drop", "out", protocol, answer, rule.line)

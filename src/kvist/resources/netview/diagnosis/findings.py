@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host.checks import Finding
-
 if TYPE_CHECKING:
     from kvist.resources.netview.diagnosis.situation import Situation
 
 
+class Finding(NamedTuple):
+    """One link of the chain: all right, broken, or (None) not to be told or not needed; the proof; what mends it."""
+
+    check: str
+    ok: bool | None
+    proof: str
+    fix: str = ""
+
+
 class Seen(NamedTuple):
-    """What a check saw: all right, broken, or (None) not to be told or not needed; the proof; what mends it."""
+    """The same as the check itself gives it, without its name."""
 
     ok: bool | None
     proof: str

@@ -1,0 +1,89 @@
+"""Rules at the head of other people's chains, which let bridges of guests by: put there, kept, and taken out again.
+
+They are lines of one file, which the program that libvirt's hooks call puts in force (`restoring`): so they are back
+after a start of the host, and after somebody has made his chains anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kvist.host.firewall import restoring
+from kvist.host.firewall.ruleset import Match, ruleset
+from kvist.host.run import Result
+
+if TYPE_CHECKING:
+    from kvist.host.hand import Hand
+
+
+class Pass(NamedTuple):
+    """What lets by what comes from a bridge and what goes to it."""
+
+    tool: str
+    """iptables, ip6tables or nft."""
+    bridge: str
+    chain: str
+    table: str
+    """With its family where the tool is nft: `inet guard`."""
+
+    @property
+    def line(self) -> str:
+        return " ".join(self)
+
+    def rule(self, way: str, act: str) -> tuple[str, ...]:
+        """Give the command that inserts or (iptables alone) deletes or checks the rule of a direction, i or o."""
+        if self.tool == "nft":
+            return ("nft", act, "rule", *self.table.split(), self.chain, f"{way}ifname", self.bridge, "accept")
+        flag = {"insert": "-I", "delete": "-D", "check": "-C"}[act]
+        table = () if self.table == "filter" else ("-t", self.table)
+        return (self.tool, *table, flag, self.chain, f"-{way}", self.bridge, "-j", "ACCEPT")
+
+
+def kept(hand: Hand) -> list[str]:
+    """List the lines that the host keeps."""
+    return (hand.read(restoring.PASSES) or "").splitlines()
+
+
+def put(hand: Hand, wanted: Pass) -> None:
+    """Put both rules in force, now and from now on."""
+    lines = kept(hand)
+    if wanted.line not in lines:
+        hand.write(restoring.PASSES, "".join(f"{line}\n" for line in [*lines, wanted.line]))
+    restoring.install(hand)
+    hand.run([restoring.RESTORE])
+
+
+def drop(hand: Hand, unwanted: Pass) -> None:
+    """Take both rules out; where the chain is gone, they went with it."""
+    lines = [line for line in kept(hand) if line != unwanted.line]
+    if lines:
+        hand.write(restoring.PASSES, "".join(f"{line}\n" for line in lines))
+    else:
+        restoring.release(hand, restoring.PASSES)
+    for way in "io":
+        if unwanted.tool == "nft":
+            for handle in _handles(hand, unwanted, way):
+                place = (*unwanted.table.split(), unwanted.chain)
+                hand.run(["nft", "delete", "rule", *place, "handle", str(handle)])
+        elif _there(hand, unwanted, way).code == 0:
+            hand.run(unwanted.rule(way, "delete"))
+
+
+def lacking(hand: Hand, wanted: Pass) -> str:
+    """Say which rule is not in force; empty where both are."""
+    for way in "io":
+        there = bool(_handles(hand, wanted, way)) if wanted.tool == "nft" else _there(hand, wanted, way).code == 0
+        if not there:
+            return " ".join(wanted.rule(way, "insert"))
+    return ""
+
+
+def _there(hand: Hand, one: Pass, way: str) -> Result:
+    return hand.run(one.rule(way, "check"), check=False)
+
+
+def _handles(hand: Hand, one: Pass, way: str) -> list[int]:
+    family, _, table = one.table.partition(" ")
+    chain = ruleset(hand).chains.get((family, table, one.chain))
+    alone = (Match(f"{way}ifname", "==", one.bridge),)
+    return [rule.handle for rule in chain.rules if rule.matches == alone and rule.verdict == "accept"] if chain else []
