@@ -22,7 +22,7 @@ from kvist.resources.firewall.policing import (
     with_rule,
 )
 from kvist.resources.hosts.holding import Holding
-from kvist.resources.steps.firewall import judges
+from kvist.resources.steps.firewall import judges, knowing
 from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
 
@@ -327,6 +327,7 @@ class Firewall(Holding):
         Example: kvist fw restore
         """
         if chosen(self.site).intact(self.site, Said(self.site)):
+            yield from knowing(self.site)
             yield judges(self.site)[1]
 
     def ls(self) -> list[Row]:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kvist.engine.step import Command
 from kvist.errors import Denied, NotFound
+from kvist.host import sysctl
 from kvist.host.firewall import connections, restoring
 from kvist.host.firewall.cardrules import Guarded
 from kvist.host.firewall.choice import OF_FILTER, filter_of
+from kvist.host.firewall.tables import NETFILTER
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.backends import rulesinforce
 from kvist.resources.firewall.backends.backend import InKernel, Unbound
@@ -18,6 +20,7 @@ from kvist.resources.firewall.backends.whereabouts import Whereabouts
 from kvist.specs.nic import Nic
 from kvist.specs.nwfilter import Filter, same_filter
 from kvist.specs.vm import Vm
+from kvist.values import Mac
 from kvist.xml.document import Document
 
 if TYPE_CHECKING:
@@ -75,11 +78,13 @@ class Filters:
         known = "".join(f"{' '.join((mac, *found))}\n" for mac, found in sorted(where.found.items()))
         at.hand.write(restoring.FILTERS, HEADER + known)
         restoring.install(at.hand)
-        mending = {filter_of(one.mac) for one in self.unbound(at, said)}
+        mending = {filter_of(one.mac) for one in _unbound(at, wanted)}
         changed = [one for one in wanted if _define(at, one, anew=one.name in mending)]
         _refer(at, _names(wanted))
         _forget(at, {one.name for one in wanted})
         for one in changed:
+            if one.card.antispoof and not any(":" not in address for address in one.card.addresses):
+                at.report(f"card {one.card.mac} has no address yet: when it has, kvist fw restore lets it send", None)
             _end_connections(at, one.card)
 
     def release(self, at: Site) -> None:
@@ -102,16 +107,16 @@ class Filters:
                 return f"filter {one.name} is not there or says otherwise: addresses may have changed since"
         for vm, live, next_boot in _unreferred(at, _names(wanted)):
             return f"cards {', '.join(str(nic.mac) for nic in live or next_boot)} of {vm} do not refer to their filters"
-        if unbound := next(iter(self.unbound(at, said)), None):
+        off = [key for key in NETFILTER if sysctl.read(at.hand, key) != "1"]
+        if off and any(not row.on_ethernet for one in wanted for row in rows(one.card)):
+            return f"{off[0]} is off, so that nobody judges packets on bridges"
+        if unbound := next(iter(_unbound(at, wanted)), None):
             return f"the rules of interface {unbound.tap} were flushed or changed"
         return ""
 
     def unbound(self, at: Site, said: Said) -> Iterable[Unbound]:
         _, wanted = _wanted(said)
-        said_of = {one.name: rows(one.card) for one in wanted}
-        running = [ref for ref in _references(at) if ref.live and ref.tap and ref.filter in said_of]
-        missing = rulesinforce.missing(at.hand, {ref.tap: said_of[ref.filter] for ref in running})
-        return [Unbound(ref.vm, ref.mac, ref.tap) for ref in running if ref.tap in missing]
+        return _unbound(at, wanted)
 
     def kernel(self, at: Site, said: Said) -> Iterator[InKernel]:
         _, wanted = _wanted(said)
@@ -139,6 +144,13 @@ def _wanted(said: Said) -> tuple[Whereabouts, list[Wanted]]:
             made = where.meant(said.guarded(guest, card, policy), rules)
             found.append(Wanted(guest.name, made, filter_of(card.mac)))
     return where, found
+
+
+def _unbound(at: Site, wanted: list[Wanted]) -> list[Unbound]:
+    said_of = {one.name: rows(one.card) for one in wanted}
+    running = [ref for ref in _references(at) if ref.live and ref.tap and ref.filter in said_of]
+    missing = rulesinforce.missing(at.hand, {ref.tap: said_of[ref.filter] for ref in running})
+    return [Unbound(ref.vm, ref.mac, ref.tap) for ref in running if ref.tap in missing]
 
 
 def _define(at: Site, wanted: Wanted, *, anew: bool) -> bool:
@@ -221,11 +233,20 @@ def _refer(at: Site, names: dict[tuple[str, str], str]) -> None:
 
 
 def _forget(at: Site, kept: set[str]) -> None:
-    filters = at.connection.nwfilters
-    for name in filters.names():
-        if _ours(name) and name not in kept:
-            try:
+    """Remove the filters that no card needs; those of VMs that are saved stay, without rules: they would not start."""
+    filters, domains = at.connection.nwfilters, at.connection.domains
+    gone = [name for name in filters.names() if _ours(name) and name not in kept]
+    saved = (
+        {filter_of(str(nic.mac)): str(nic.mac) for each in domains.both() for nic in _nics(each.stored)
+         if not each.live and domains.has_managed_save(each.name)} if gone else {}
+    )  # fmt: skip
+    for name in gone:
+        try:
+            if name in saved:
+                open_to_all = written(Guarded(Mac.parse(saved[name]), ""), [], filters.uuid(name))
+                filters.define(open_to_all.text(), name=name)
+            else:
                 filters.undefine(name)
-            except NotFound:
-                # Another kvist was faster.
-                continue
+        except NotFound:
+            # Another kvist was faster.
+            continue
