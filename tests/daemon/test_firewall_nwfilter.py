@@ -255,10 +255,45 @@ def test_policies_move_from_one_to_the_other_and_leave_no_trace(free: Guests, vi
     assert states["nwfilter"] == "by you"
 
 
+def test_they_are_the_usual_where_nft_is_not_installed(free: Guests, virsh: Virsh) -> None:
+    enter = free.sandbox.enter
+    free.line("fw", "backend", "nft")
+    run(enter(["mv", "/usr/sbin/nft", "/usr/sbin/nft.away"]))
+    try:
+        free.line("fw", "block", WEB)
+        assert not free.pings(WEB)
+        assert len(filters(virsh)) == 1
+        nft, own = free.line.json("fw", "backends")
+        assert (own["chosen"], "not installed" in nft["state"]) == ("as usual", True)
+        free.line("fw", "unblock", WEB)
+        assert run(enter(["ls", "/etc/kvist"]), check=False).text.split() == []
+    finally:
+        run(enter(["mv", "/usr/sbin/nft.away", "/usr/sbin/nft"]))
+        free.line("fw", "backend", "nwfilter")
+
+
+def test_a_card_that_is_plugged_in_is_judged_also_when_undo_does_it(free: Guests, virsh: Virsh) -> None:
+    mac, name = "52:54:00:ab:cd:ef", "kvist-fw-525400abcdef"
+    free.line("fw", "block", APP)
+    free.line("nic", "add", APP, "default", "--mac", mac)
+    assert name in virsh("nwfilter-binding-list")
+    free.line("nic", "remove", APP, mac)
+    assert name not in virsh("nwfilter-list")
+    free.line("undo")
+    try:
+        assert name in virsh("nwfilter-binding-list")
+        assert free.line.json("fw", "ls")[0]["state"] == "in force"
+    finally:
+        free.line("nic", "remove", APP, mac)
+
+
 def test_it_is_in_force_from_the_first_packet(free: Guests, virsh: Virsh) -> None:
     """The last of all: it restarts a guest."""
     free.line("fw", "block", WEB)
     virsh("destroy", WEB)
+    virsh("nwfilter-undefine", filters(virsh)[0])
+    assert "kvist fw restore" in free.line.refused("start", WEB, code=1)
+    free.line("fw", "restore")
     free.wire.forget()
     virsh("start", WEB)
     tap = virsh("domiflist", WEB).split()[0]

@@ -28,6 +28,8 @@ class Judge(Step):
     back: bool = False
     by: Literal["nft", "nwfilter"] = choice.NFT
     """What policies stand on when it is planned; it looks again when it is applied."""
+    cards: tuple[str, ...] = ()
+    """MAC addresses of cards that may have to be plugged in again on the way back, where that takes something."""
 
     def describe(self) -> str:
         return "have a way back to the policies that are in force" if self.back else "put the policies in force"
@@ -39,6 +41,8 @@ class Judge(Step):
     def undo(self, at: Site) -> None:
         if self.back:
             self._enforce(at)
+        elif self.cards:
+            backend(self.by).expect(at, self.cards)
 
     def _enforce(self, at: Site) -> None:
         # Another kvist looks only when this one has written: none of them loads a table that lacks the other's.
@@ -59,7 +63,7 @@ class Judge(Step):
 def judges(at: Site) -> tuple[Judge, Judge]:
     """Give the steps that stand before those that change what VMs and groups say, and behind them."""
     by = choice.chosen(at.hand)
-    return Judge(back=True, by=by), Judge(by=by)
+    return Judge(back=True, by=by), Judge(by=by, cards=backend(by).expected(Said(at)))
 
 
 @dataclass(frozen=True, kw_only=True)

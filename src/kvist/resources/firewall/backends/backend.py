@@ -49,6 +49,12 @@ class Backend(Protocol):
     def release(self, at: Site) -> None:
         """Take all that this has made away from the host."""
 
+    def expected(self, said: Said) -> tuple[str, ...]:
+        """List the cards, by MAC address, that cannot be plugged in again but for what this has made."""
+
+    def expect(self, at: Site, cards: tuple[str, ...]) -> None:
+        """Let these be plugged in; nothing passes by them before policies are in force again."""
+
     def intact(self, at: Site, said: Said) -> str:
         """Say what is not in force as policies want it; empty when all is."""
 

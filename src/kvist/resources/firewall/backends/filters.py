@@ -94,6 +94,16 @@ class Filters:
         _forget(at, set())
         restoring.release(at.hand, restoring.FILTERS)
 
+    def expected(self, said: Said) -> tuple[str, ...]:
+        return tuple(sorted(str(card.mac) for guest, _ in said.in_force() for card in guest.judged))
+
+    def expect(self, at: Site, cards: tuple[str, ...]) -> None:
+        filters = at.connection.nwfilters
+        for mac in cards:
+            name = filter_of(mac)
+            if not filters.stored(name):
+                filters.define(written(Guarded(Mac.parse(mac), ""), SHUT, "").text(), name=name)
+
     def intact(self, at: Site, said: Said) -> str:
         _, wanted = _wanted(said)
         if not wanted:
