@@ -31,6 +31,10 @@ from tests.daemon.test_firewall_life import connects, restart_libvirt, talking
 from kvist.host.run import run
 from kvist.resources.hosts.host import Host
 
+OTHER = (
+    "<network><name>other</name><forward mode='nat'/><bridge name='virbr9'/>"
+    "<ip address='192.168.99.1' netmask='255.255.255.0'/></network>"
+)
 UNSEEN = frozenset({"host udp53"})
 CHOSEN: tuple[tuple[str, ...], ...] = (
     ("off", "block"),
@@ -203,6 +207,19 @@ def test_rules_about_groups_follow_their_members(free: Guests) -> None:
     free.inside(APP, f"ip addr del {new}/24 dev eth0")
     free.line("fw", "group", "remove", "tier", APP)
     assert "no" in free.inside(APP, ping)
+
+
+def test_a_filter_opens_no_network_that_libvirt_shuts_to_others(free: Guests, virsh: Virsh) -> None:
+    virsh("net-define", "/dev/stdin", input=OTHER)
+    virsh("net-start", "other")
+    try:
+        free.line("fw", "default", WEB, "in=deny")
+        free.inside(WEB, "ping -c 1 -W 1 192.168.99.50; ping -c 1 -W 1 192.168.99.1")
+        # Whom nobody lets through nobody asks for.
+        assert "192.168.99.50" not in run(free.sandbox.enter(["ip", "neigh"])).text
+    finally:
+        virsh("net-destroy", "other")
+        virsh("net-undefine", "other")
 
 
 def test_a_flush_of_all_rules_is_seen_and_mended(free: Guests) -> None:

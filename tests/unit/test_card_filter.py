@@ -14,8 +14,10 @@ from kvist.host.firewall.cardrules import Guarded, Judgement, Peer
 from kvist.host.firewall.choice import filter_of
 from kvist.resources.filters.words import problems
 from kvist.resources.firewall.backends.cardfilter import Row, document, leaves_open, rows
+from kvist.resources.firewall.backends.walls import walls
+from kvist.resources.forwards.crossings import Network
 from kvist.specs.nwfilter import Filter, same_filter
-from kvist.values import Mac
+from kvist.values import Cidr, Mac
 
 WEB = Mac.parse("52:54:00:00:00:01")
 SSH = Judgement(True, "allow tcp/22 from 10.0.0.0/8", "tcp", (6, 6), ((22, 22),), peer=Peer(network="10.0.0.0/8"))
@@ -193,3 +195,25 @@ def test_a_policy_that_libvirt_has_no_room_for_is_refused() -> None:
     many = tuple(SSH._replace(peer=Peer(network=f"10.0.{n // 250}.{n % 250 + 1}")) for n in range(2001))
     with pytest.raises(Unsupported, match="there is room for 2000"):
         document(Guarded(WEB, "", many, incoming=False))
+
+
+NAT = Network("default", "nat", "virbr0", (Cidr("192.168.122.0", 24),), ("192.168.122.1",), ())
+OTHER = Network("other", "nat", "virbr1", (Cidr("10.9.0.0", 30),), ("10.9.0.1",), ())
+SHUT = Network("shut", "", "virbr2", (Cidr("10.8.0.0", 24),), ("10.8.0.1",), ())
+OPEN = Network("open", "open", "virbr3", (Cidr("10.7.0.0", 24),), ("10.7.0.1",), ())
+NETWORKS = {net.name: net for net in (NAT, OTHER, SHUT, OPEN)}
+OWN = ("127.0.0.1", "10.9.0.1", "10.8.0.1", "192.168.122.1", "fe80::1")
+
+
+def test_a_filter_lets_a_card_get_into_no_network_that_is_shut_to_others() -> None:
+    shut = ("10.8.0.0-10.8.0.0", "10.8.0.2-10.8.0.255", "10.9.0.0-10.9.0.0", "10.9.0.2-10.9.0.3")
+    assert walls(NETWORKS, "default", OWN) == shut
+    assert walls({**NETWORKS, "other": OTHER._replace(exposed=("eth0",))}, "default", OWN) == shut[:2]
+    assert walls({"default": NAT}, "default", OWN) == ()
+    dropped = [row for row in rows(Guarded(WEB, "", incoming=False), shut) if "dest_range" in row.terms]
+    assert [(row.action, row.direction, row.terms["state"]) for row in dropped] == [("drop", "out", "NEW")] * 4
+
+
+def test_a_card_of_an_isolated_network_reaches_its_own_and_the_host() -> None:
+    reached = walls({"shut": SHUT}, "shut", ("10.8.0.1", "192.168.122.1"))
+    assert reached == ("1.0.0.0-10.7.255.255", "10.8.1.0-192.168.122.0", "192.168.122.2-223.255.255.255")

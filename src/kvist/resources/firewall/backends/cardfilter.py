@@ -56,9 +56,9 @@ SHUT = (Row("drop", "in", "mac", line="block"), Row("drop", "out", "mac", line="
 """Rules by which nothing passes, and which no policy is made into."""
 
 
-def document(card: Guarded, uuid: str = "") -> Document:
+def document(card: Guarded, uuid: str = "", walls: Sequence[str] = ()) -> Document:
     """Make the filter of a card. Raises Unsupported where libvirt has no room for its rules."""
-    return written(card, rows(card), uuid)
+    return written(card, rows(card, walls), uuid)
 
 
 def written(card: Guarded, said: Sequence[Row], uuid: str) -> Document:
@@ -87,11 +87,14 @@ def _meaning(row: Row, priority: int) -> Meaning:
     return Meaning(row.action, row.direction, priority, row.stateful, row.protocol, terms)
 
 
-def rows(card: Guarded) -> list[Row]:
-    """Give the rules of a card: those about frames first, which end what they drop, then those about packets."""
+def rows(card: Guarded, walls: Sequence[str] = ()) -> list[Row]:
+    """Give the rules of a card: those about frames first, which end what they drop, then those about packets.
+
+    `walls` are ranges of addresses where nothing of it may get, whatever its policy says.
+    """
     if card.blocked:
         return [Row("drop", "inout", "mac", line="block")]
-    return [*_frames(card), *_packets(card)]
+    return [*_frames(card), *_packets(card, walls)]
 
 
 def _frames(card: Guarded) -> Iterator[Row]:
@@ -147,7 +150,7 @@ def _honest(card: Guarded) -> Iterator[Row]:
     yield Row("drop", "out", "ipv6", line=said)
 
 
-def _packets(card: Guarded) -> Iterator[Row]:
+def _packets(card: Guarded, walls: Sequence[str]) -> Iterator[Row]:
     coming = _needed([rule for rule in card.rules if not rule.out], default=card.incoming)
     going = _needed([rule for rule in card.rules if rule.out], default=card.outgoing)
     if not coming and not going and card.incoming and card.outgoing:
@@ -161,6 +164,8 @@ def _packets(card: Guarded) -> Iterator[Row]:
         # No connection is known of these.
         for direction in ("in", "out"):
             yield Row("accept", direction, "icmpv6", {"type": kind}, stateful=False)
+    for wall in walls:
+        yield Row("drop", "out", "all", {"dest_range": wall, **NEW}, "networks that libvirt shuts to others")
     drops = [any(not rule.allow for rule in rules) for rules in (coming, going)]
     sections = [
         list(_section(going, out=True, allow=card.outgoing, only_new=all(drops))),

@@ -15,7 +15,8 @@ from kvist.host.firewall.tables import NETFILTER
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.backends import rulesinforce
 from kvist.resources.firewall.backends.backend import InKernel, Unbound
-from kvist.resources.firewall.backends.cardfilter import CARRIED, SHUT, document, leaves_open, rows, written
+from kvist.resources.firewall.backends.cardfilter import CARRIED, SHUT, Row, document, leaves_open, rows, written
+from kvist.resources.firewall.backends.walls import walls
 from kvist.resources.firewall.backends.whereabouts import Whereabouts
 from kvist.specs.nic import Nic
 from kvist.specs.nwfilter import Filter, same_filter
@@ -36,7 +37,19 @@ class Wanted(NamedTuple):
 
     vm: str
     card: Guarded
-    name: str
+    walls: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return filter_of(self.card.mac)
+
+    @property
+    def rows(self) -> list[Row]:
+        return rows(self.card, self.walls)
+
+    def document(self, uuid: str = "") -> Document:
+        """Give its filter."""
+        return document(self.card, uuid, self.walls)
 
 
 class Reference(NamedTuple):
@@ -113,12 +126,12 @@ class Filters:
         stored = {one.name: one.xml for one in at.connection.nwfilters.all()}
         for one in wanted:
             xml = stored.get(one.name, "")
-            if not xml or same_filter(Document.parse(xml).root) != same_filter(document(one.card).root):
+            if not xml or same_filter(Document.parse(xml).root) != same_filter(one.document().root):
                 return f"filter {one.name} is not there or says otherwise: addresses may have changed since"
         for vm, live, next_boot in _unreferred(at, _names(wanted)):
             return f"cards {', '.join(str(nic.mac) for nic in live or next_boot)} of {vm} do not refer to their filters"
         off = [key for key in NETFILTER if sysctl.read(at.hand, key) != "1"]
-        if off and any(not row.on_ethernet for one in wanted for row in rows(one.card)):
+        if off and any(not row.on_ethernet for one in wanted for row in one.rows):
             return f"{off[0]} is off, so that nobody judges packets on bridges"
         if unbound := next(iter(_unbound(at, wanted)), None):
             return f"the rules of interface {unbound.tap} were flushed or changed"
@@ -130,7 +143,7 @@ class Filters:
 
     def kernel(self, at: Site, said: Said) -> Iterator[InKernel]:
         _, wanted = _wanted(said)
-        said_of = {one.name: rows(one.card) for one in wanted}
+        said_of = {one.name: one.rows for one in wanted}
         taps = {
             ref.tap: (ref.mac, said_of[ref.filter])
             for ref in _references(at)
@@ -152,12 +165,12 @@ def _wanted(said: Said) -> tuple[Whereabouts, list[Wanted]]:
         for card in guest.judged:
             rules = [rule for rule in policy.rules if rule.nic in ("", str(card.mac))]
             made = where.meant(said.guarded(guest, card, policy), rules)
-            found.append(Wanted(guest.name, made, filter_of(card.mac)))
+            found.append(Wanted(guest.name, made, walls(said.networks, card.network, where.of_host)))
     return where, found
 
 
 def _unbound(at: Site, wanted: list[Wanted]) -> list[Unbound]:
-    said_of = {one.name: rows(one.card) for one in wanted}
+    said_of = {one.name: one.rows for one in wanted}
     running = [ref for ref in _references(at) if ref.live and ref.tap and ref.filter in said_of]
     missing = rulesinforce.missing(at.hand, {ref.tap: said_of[ref.filter] for ref in running})
     return [Unbound(ref.vm, ref.mac, ref.tap) for ref in running if ref.tap in missing]
@@ -172,7 +185,7 @@ def _define(at: Site, wanted: Wanted, *, anew: bool) -> bool:
     filters = at.connection.nwfilters
     stored = filters.stored(wanted.name)
     uuid = Filter.read(Document.parse(stored).root).uuid or "" if stored else ""
-    new = document(wanted.card, uuid)
+    new = wanted.document(uuid)
     same = bool(stored) and same_filter(Document.parse(stored).root) == same_filter(new.root)
     if same and anew:
         filters.define(written(wanted.card, SHUT, uuid).text(), name=wanted.name)
