@@ -239,14 +239,27 @@ def test_a_flush_of_all_rules_is_seen_and_mended(free: Guests) -> None:
 def test_what_libvirts_filters_cannot_say_is_refused_as_a_whole(free: Guests, virsh: Virsh) -> None:
     said = free.line.refused("fw", "deny", WEB, "gre", "--log", code=2)
     assert [word in said for word in ("no log", "kvist fw backend nft")] == [True, True]
+    assert free.line.json("fw", "ls") == []
+
+
+def test_a_policy_replaces_the_filter_of_a_card_and_undo_brings_it_back(free: Guests, virsh: Virsh) -> None:
     mac = virsh("domiflist", WEB).split()[-1]
     free.line("nic", "set", WEB, mac, "--filter", "clean-traffic")
+    before = virsh("dumpxml", "--inactive", WEB)
     try:
         said = free.line.refused("fw", "block", WEB, code=1)
-        assert [word in said for word in ('"clean-traffic"', "kvist fw backend nft")] == [True, True]
+        assert [word in said for word in ('"clean-traffic"', "--replace", "kvist fw backend nft")] == [True, True, True]
+        assert (free.line.json("fw", "ls"), filters(virsh)) == ([], [])
+        free.line("fw", "block", WEB, "--replace")
+        assert (free.pings(WEB), free.line.json("fw", "ls")[0]["state"]) == (False, "in force")
+        assert "clean-traffic" not in virsh("dumpxml", WEB) + virsh("dumpxml", "--inactive", WEB)
+        assert free.line.json("fw", "block", WEB, "--replace")["changed"] is False
+        free.line("undo")
+        assert (free.pings(WEB), filters(virsh)) == (True, [])
+        assert "clean-traffic" in virsh("dumpxml", WEB)
+        assert virsh("dumpxml", "--inactive", WEB) == before
     finally:
-        free.line("nic", "set", WEB, mac, "--filter", "")
-    assert (free.line.json("fw", "ls"), filters(virsh)) == ([], [])
+        free.line("nic", "set", WEB, mac, "--filter", "none")
 
 
 def test_policies_move_from_one_to_the_other_and_leave_no_trace(free: Guests, virsh: Virsh) -> None:

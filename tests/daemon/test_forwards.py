@@ -227,7 +227,7 @@ def test_what_flushes_everything_is_noticed_and_mended(
 ) -> None:
     sh("nft", "flush", "ruleset")
     assert ways.outside(8080).startswith("no:")
-    assert "flushed" in line.json("forward", "ls")[0]["state"]
+    assert line.json("forward", "ls")[0]["state"].endswith("was flushed or changed; kvist forward restore")
     assert line.json("forward", "restore")["changed"] is True
     assert line.json("forward", "restore")["changed"] is False
     assert ways.all(8080) == REACHED

@@ -287,3 +287,18 @@ def test_row_30_a_sandbox_does_not_change_the_kernel_of_its_machine(line: Kvist,
     shown = {None: "", "on": "1", "off": "0"}[line.json("host", "show")["vhost_zerocopy"]]
     parameter = Path("/sys/module/vhost_net/parameters/experimental_zcopytx")
     assert shown == (parameter.read_text().strip() if parameter.exists() else "")
+
+
+def test_row_3_a_host_that_is_fit_is_left_alone_and_a_user_is_let_in_once(line: Kvist, there: There) -> None:
+    assert line.json("host", "setup")["changed"] is False
+    there("useradd", "ann")
+    before = there("id", "-nG", "ann").text
+    assert {each["field"] for each in line.json("host", "setup", "--user", "ann")["changes"]} == {
+        *("group kvm", "group libvirt"),
+    }
+    assert set(there("id", "-nG", "ann").text.split()) == {"ann", "kvm", "libvirt"}
+    assert line.json("host", "setup", "--user", "ann")["changed"] is False
+    line("undo")
+    assert there("id", "-nG", "ann").text == before
+    there("userdel", "ann")
+    assert '"bob"' in line.refused("host", "setup", "--user", "bob", code=2)

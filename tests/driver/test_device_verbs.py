@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from kvist.cli.main import main
+from kvist.errors import Problem
+from kvist.resources.filters import use
 from kvist.resources.hosts.host import Host, connect
 from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
@@ -203,6 +205,16 @@ def test_settings_are_read_and_taken_away(line: Answers, vm: Machine) -> None:
     assert [each["next_boot"] for each in line("get", "web", "title")] == [None]
 
 
+def test_what_is_wrong_with_a_device_is_told_by_what_was_typed(line: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> list[Problem]:
+        return [Problem(".nics[0].filter", "there is no such filter")]
+
+    # The test driver has no filters of its own.
+    monkeypatch.setattr(use, "unknown", unknown)
+    assert "--filter: there is no such filter" in line("nic", "set", "web", "0", "--filter", "zzz", code=2)
+    assert "SPEC.filter: there is no such filter" in line("device", "set", "web", "nic", "filter=zzz", code=2)
+
+
 def test_a_device_is_not_unset_but_removed(line: Answers) -> None:
     assert "kvist device remove web" in line("unset", "web", "nics", code=2)
 
@@ -228,6 +240,16 @@ def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Ans
     assert [row["field"] for row in line("pending", "web")] == ["on_crash"]
     line.twice("pending", "web", "--all")
     assert stored(vm).on_crash == "destroy" and line("pending", "web") == []
+
+
+def test_a_maximum_that_is_taken_back_tells_of_the_memory_that_goes_down_with_it(line: Answers, vm: Machine) -> None:
+    vm.start()
+    line("set", "web", "--memory", "2G")
+    planned = line("pending", "web", "--revert", "memory_max", "--dry-run")
+    wanted = [("memory_max", 2 * GIB, GIB), ("memory", 2 * GIB, GIB)]
+    assert [(each["field"], each["before"], each["after"]) for each in planned["changes"]] == wanted
+    line("pending", "web", "--revert", "memory_max")
+    assert (stored(vm).memory, line("pending", "web")) == (GIB, [])
 
 
 def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> None:

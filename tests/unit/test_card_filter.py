@@ -197,6 +197,30 @@ def test_a_policy_that_libvirt_has_no_room_for_is_refused() -> None:
         document(Guarded(WEB, "", many, incoming=False))
 
 
+@pytest.mark.parametrize(
+    ("lines", "may"),
+    [
+        ((), True),
+        ((Judgement(False, "deny icmp out", "icmp", (1, 58), out=True),), False),
+        ((Judgement(True, "allow ra out", "ra", out=True), Judgement(False, "deny any out", "any", out=True)), True),
+        ((Judgement(False, "deny any out to fd00::1", "any", out=True, peer=Peer(network="fd00::1")),), True),
+    ],
+)
+def test_who_may_send_as_a_router_is_a_question_of_what_it_may_send_to_everybody(
+    lines: tuple[Judgement, ...], *, may: bool
+) -> None:
+    said = rows(Guarded(WEB, "", lines, incoming=False))
+    accepted = [row.direction for row in said if row.action == "accept" and row.terms.get("type") == "134"]
+    assert accepted == (["in", "out"] if may else ["in"])
+
+
+def test_the_first_rule_that_names_it_decides_about_advertisements() -> None:
+    lines = (Judgement(True, "allow ra", "ra"), Judgement(False, "deny nd", "nd"))
+    dropped = {row.terms["type"] for row in rows(Guarded(WEB, "", lines)) if row.line == "deny nd"}
+    assert "135" in dropped
+    assert "134" not in dropped
+
+
 NAT = Network("default", "nat", "virbr0", (Cidr("192.168.122.0", 24),), ("192.168.122.1",), ())
 OTHER = Network("other", "nat", "virbr1", (Cidr("10.9.0.0", 30),), ("10.9.0.1",), ())
 SHUT = Network("shut", "", "virbr2", (Cidr("10.8.0.0", 24),), ("10.8.0.1",), ())

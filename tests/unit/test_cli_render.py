@@ -177,3 +177,6 @@ def test_what_is_renamed_is_named_by_its_new_name(capsys: pytest.CaptureFixture[
     changes = [Change("web", "name", "web", "www"), Change("web", "title", None, "x"), Change("db", "name", "-", None)]
     answer(Answer(changes, ["rename"]), Globals(output="name"))
     assert capsys.readouterr().out == "www\ndb\n"
+    net = [Change("lan", "definition", "present", None), Change("office", "renamed_from", None, "lan")]
+    answer(Answer(net, ["rename"]), Globals(output="name"))
+    assert capsys.readouterr().out == "office\n"

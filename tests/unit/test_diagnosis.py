@@ -17,6 +17,7 @@ from kvist.host.net.links import Link
 from kvist.host.net.listeners import Listener
 from kvist.host.net.passage import BRIDGED, FORWARD, Way
 from kvist.resources.netview.diagnosis.findings import ORDER, Finding, walk
+from kvist.resources.netview.diagnosis.ours import Ours
 from kvist.resources.netview.diagnosis.situation import Situation
 from kvist.resources.netview.facts import Card, Net
 from kvist.resources.netview.wayout import Daemon
@@ -55,6 +56,7 @@ FINE = Situation(
     asked=True,
     way=Way("eth0", "10.0.0.1", "10.0.0.2"),
     reached=True,
+    ours=Ours("", ""),
     now=1000.0,
 )
 
@@ -224,6 +226,13 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         lambda at: replace(at, rules=foreign("forward", Match("oifname", "==", "virbr0"))),
         "table inet guard stops packets on their way back: inet guard gate: drop it",
         PAST,
+    ),
+    ("policy", lambda at: replace(at, ours=Ours("table kvist-fw was flushed", "")), "not in force", "kvist fw restore"),
+    (
+        "forwards",
+        lambda at: replace(at, ours=Ours(None, "table kvist was flushed or changed")),
+        "its forwards are not in force: table kvist was flushed or changed",
+        "kvist forward restore",
     ),
 ]
 

@@ -8,7 +8,6 @@ from kvist.host.checks.finding import Anew, Finding, LetBy, Typed, Written
 from kvist.host.checks.networks import Choice, Networks
 from kvist.host.checks.seen import Seen
 from kvist.host.checks.seen import findings as made
-from kvist.host.checks.virtualisation import Processor
 from kvist.host.firewall.passes import Pass
 from kvist.host.firewall.ruleset import Chain, Ruleset
 from kvist.host.net.links import Link, Route
@@ -37,7 +36,7 @@ FINE = Networks(
 
 def findings(seen: Networks) -> list[Finding]:
     """Make the checks of networks alone."""
-    return made(Seen(Processor(), seen))[5:]
+    return made(Seen(networks=seen))[6:]
 
 
 def wrong(seen: Networks) -> Finding:

@@ -173,12 +173,13 @@ def test_a_stop_that_cannot_be_told_for_sure_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("forward", "mode"),
-    [("", "isolated"), ("<forward/>", "nat"), ("<forward mode='route' dev='eth1'/>", "route")],
+    [("", "isolated"), ("<forward mode='nat'/>", "nat"), ("<forward mode='route' dev='eth1'/>", "route")],
 )
 def test_a_network_is_read_from_its_document(forward: str, mode: str) -> None:
     found = net(
         f"<network><name>lab</name>{forward}<bridge name='virbr3' zone='lab'/><dns enable='no'/>"
-        "<ip address='10.3.0.1' netmask='255.255.255.0'><dhcp/></ip><ip family='ipv6' address='fd00::1' prefix='64'/>"
+        "<ip address='10.3.0.1' netmask='255.255.255.0'><dhcp><range start='10.3.0.2' end='10.3.0.9'/></dhcp></ip>"
+        "<ip family='ipv6' address='fd00::1' prefix='64'/>"
         "</network>",
         active=True,
     )

@@ -9,7 +9,6 @@ import pytest
 
 from kvist.host import kvm
 from kvist.host.checks.finding import Finding, Typed, Written
-from kvist.host.checks.networks import Networks
 from kvist.host.checks.seen import Seen, findings
 from kvist.host.checks.virtualisation import Device, Processor, look
 from kvist.host.hand import Hand
@@ -28,7 +27,7 @@ FINE = Processor(
 
 
 def of(seen: Processor) -> dict[str, Finding]:
-    return {each.check: each for each in findings(Seen(seen, Networks()))[:5]}
+    return {each.check: each for each in findings(Seen(seen))[:5]}
 
 
 def test_a_healthy_machine_has_nothing_to_mend() -> None:

@@ -113,6 +113,7 @@ def _names(changes: Iterable[Change]) -> None:
     told = tuple(changes)
     # What is renamed is known by its new name from then on.
     now = {change.subject: str(change.after) for change in told if change.field == "name" and change.after}
+    now |= {str(change.after): change.subject for change in told if change.field == "renamed_from"}
     names = dict.fromkeys(now.get(change.subject, change.subject) for change in told)
     _out("".join(f"{name}\n" for name in names))
 

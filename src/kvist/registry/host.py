@@ -98,6 +98,13 @@ NOUNS = (
                 "hosts.check:check",
                 instead=("hosts.check:mend", "fix"),
             ),
+            Verb(
+                "setup",
+                "Install what VMs need on a host, and start it.",
+                Subject.PLACE,
+                "hosts.setup:setup",
+                then="kvist host check",
+            ),
             Verb("show", "Show which host a line acts on, and why.", Subject.HOST, "hosts.naming:show"),
             Verb(
                 "ls",

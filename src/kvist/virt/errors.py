@@ -152,6 +152,7 @@ _CAUSES: tuple[tuple[str, type[KvistError], str], ...] = (
     ("Cannot allocate memory", Exhausted, ""),
     ("in use by another", Conflict, ""),
     ("referenced filter 'kvist-fw-", Conflict, "kvist fw restore"),
+    ("Failed to apply firewall rules", Conflict, "see which of libvirt's rules are gone: kvist net rules NETWORK"),
     ('Failed to get "write" lock', Conflict, "another VM or program has this disk open"),
 )
 

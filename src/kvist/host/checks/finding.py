@@ -51,8 +51,12 @@ class Anew(NamedTuple):
 
     service: str
     systemd: bool = True
+    argv: tuple[str, ...] = ()
+    """What lets it be read anew, where it is no service: a profile, a label."""
 
     def __str__(self) -> str:
+        if self.argv:
+            return shlex.join(self.argv)
         if self.systemd:
             return f"systemctl restart {self.service}"
         return f"pkill -x {self.service}; sleep 2; pgrep -x {self.service} || {self.service} -d"

@@ -112,7 +112,8 @@ def _legacy(hand: Hand) -> dict[str, str]:
     """Read the old packet filter, where it has a rule or a policy that drops: its empty tables are in nobody's way."""
     found: dict[str, str] = {}
     for tables, program in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
-        if not (hand.read(f"/proc/net/{tables}_tables_names") or "").strip():
+        # Root's to read, as the rules themselves are.
+        if not (asked(hand, "cat", f"/proc/net/{tables}_tables_names") or "").strip():
             continue
         said = asked(hand, program)
         if said is None:

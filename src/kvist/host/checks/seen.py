@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host.checks import claims, networks, rules, virtualisation
+from kvist.host.checks import claims, confinement, networks, rules, virtualisation
+from kvist.host.checks.confinement import Confinement
 from kvist.host.checks.networks import Networks
 from kvist.host.checks.virtualisation import Processor
 
@@ -22,6 +23,7 @@ class Seen(NamedTuple):
     """What was seen of a host."""
 
     processor: Processor = Processor()
+    confinement: Confinement = Confinement()
     networks: Networks = Networks()
 
 
@@ -33,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     virtualisation.device,
     virtualisation.permission,
     virtualisation.guest,
+    confinement.confined,
     rules.packet_filter,
     rules.firewalld,
     rules.forwarding,
@@ -43,7 +46,9 @@ CHECKS: tuple[Check, ...] = (
 
 def look(hand: Hand, *, sandbox: bool = False) -> Seen:
     """Look at everything once."""
-    return Seen(virtualisation.look(hand, sandbox=sandbox), networks.look(hand))
+    # The kernel's log is the machine's, and nothing confines the guests of a sandbox but the sandbox.
+    held = Confinement() if sandbox else confinement.look(hand)
+    return Seen(virtualisation.look(hand, sandbox=sandbox), held, networks.look(hand))
 
 
 def findings(seen: Seen) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import Denied
+from kvist.errors import CommandFailed, Denied
 from kvist.host import kvm, machine
 from kvist.host.checks.finding import NOTHING, Finding, Remedy, Typed, Written, by_hand
 from kvist.host.kvm import Verdict
@@ -88,7 +88,7 @@ def _user(hand: Hand) -> str:
     """Find the user that the system libvirt runs QEMU as: from qemu.conf, else the distribution's, else root."""
     try:
         chosen = machine.user_in(hand.read(str(machine.QEMU_CONF)) or "")
-    except Denied:  # 0600 on Debian, and not for us to read
+    except (Denied, CommandFailed):  # 0600 on Debian, and not for us to read
         chosen = ""
     # getent(1) ends with 2 where it does not know one of the names.
     known = hand.run(["getent", "passwd", *machine.QEMU_USERS], check=False).text.splitlines()

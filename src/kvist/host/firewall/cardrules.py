@@ -34,6 +34,8 @@ DHCP_GIVEN = (("udp", "sport", "67", "udp", "dport", "68"), ("udp", "sport", "54
 ACKNOWLEDGED = (*DHCP_GIVEN[0], "@th,64,8", "2", "@th,1984,24", "0x350105", "@th,288,48")
 """Of the message behind the UDP header: BOOTREPLY, DHCPACK, and chaddr. Source: RFC 2131, RFC 2132."""
 ROUTER_ADVERT = "134"
+OF_ROUTERS = (ROUTER_ADVERT, "137")
+"""Those of them that only routers send: advertisements and redirections."""
 NOBODY = "0.0.0.0"  # noqa: S104
 """The address of who has none yet."""
 
@@ -195,12 +197,12 @@ def _named(rule: Judgement, out: bool) -> list[Rule]:
         return [("ether", "type", "arp")]
     if rule.protocol == "dhcp":
         return list(DHCP_SENT if out else DHCP_GIVEN)
-    return [("icmpv6", "type", one_of(NEIGHBOURS))]
+    return [("icmpv6", "type", ROUTER_ADVERT if rule.protocol == "ra" else one_of(NEIGHBOURS))]
 
 
 def is_named(rule: Judgement) -> bool:
     """Tell whether a rule is about what passes unless it is denied by name."""
-    return rule.protocol in ("arp", "dhcp", "nd")
+    return rule.protocol in ("arp", "dhcp", "nd", "ra")
 
 
 def _verdict(card: Guarded, rule: Judgement, *, sent: bool, answer: bool = False) -> Rule:
@@ -272,11 +274,11 @@ def sending(card: Guarded) -> list[Chain]:
     named = [
         (*match, *_judged(_verdict(card, rule, sent=True), rule.line))
         for rule in card.rules
-        if rule.out and rule.protocol in ("dhcp", "nd")
+        if rule.out and rule.protocol in ("dhcp", "nd", "ra")
         for match in _named(rule, True)
     ]
     always: list[Rule] = [(*match, *_let(card)) for match in DHCP_SENT]
-    always.append(("icmpv6", "type", one_of(NEIGHBOURS), *_let(card)))
+    always.append(("icmpv6", "type", one_of(one for one in NEIGHBOURS if one not in OF_ROUTERS), *_let(card)))
     chains = [
         Chain(
             f"out_{card.id}",

@@ -19,6 +19,8 @@ class Unconfirmed(NamedTuple):
     """In seconds since 1970."""
     before: tuple[tuple[str, tuple[str, ...]], ...]
     """VMs, or `group:NAME`, and the lines of their policies."""
+    filters: tuple[tuple[str, ...], ...] = ()
+    """Filters that were taken off: VM, MAC address of the card, `live` or `next boot`, filter, and its variables."""
 
     @property
     def text(self) -> str:
@@ -28,7 +30,8 @@ class Unconfirmed(NamedTuple):
     def parse(cls, text: str) -> Self:
         told = json.loads(text)
         before = tuple((str(name), tuple(map(str, lines))) for name, lines in told["before"])
-        return cls(str(told["token"]), float(told["due"]), before)
+        filters = tuple(tuple(map(str, words)) for words in told.get("filters", ()))
+        return cls(str(told["token"]), float(told["due"]), before, filters)
 
 
 def read(hand: Hand) -> Unconfirmed | None:

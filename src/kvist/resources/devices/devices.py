@@ -12,7 +12,7 @@ from kvist.errors import Conflict, Invalid
 from kvist.resources.changing.fieldpath import settings
 from kvist.resources.changing.restarting import RESTART_NOW
 from kvist.resources.changing.rewriting import one_field
-from kvist.resources.devices.naming import KINDS, Found, Part, listed, matching, pick
+from kvist.resources.devices.naming import KINDS, Found, Part, as_typed, listed, matching, pick
 from kvist.specs.disk import Disk
 from kvist.specs.hostdev import Hostdev
 from kvist.specs.nic import Nic
@@ -104,7 +104,7 @@ class Devices(Part):
         """
         found = pick(self.vm, device, EVERY, "device")
         wish = parse_options(found.field.spec, spec, first=(), path="SPEC")
-        yield from self.alter(found.wish(wish), restart=restart_now)
+        yield from as_typed(self.alter(found.wish(wish), restart=restart_now), "SPEC.")
 
     @operation
     def remove(

@@ -177,7 +177,10 @@ class Filters(Holding):
 
     @operation
     def rename(self, name: Annotated[str, WHICH], new: Annotated[str, NEW]) -> Iterator[Step]:
-        """Give a filter that nobody uses another name; its identity stays.
+        """Give a filter another name.
+
+        libvirt gives one that is in use no other name: then another filter, with an identity of its own, takes its
+        place on all cards and in all filters at once. One that nobody uses keeps its identity.
 
         Example: kvist filter rename web www
         """
@@ -193,10 +196,15 @@ class Filters(Holding):
                 f'cannot rename filter "{name}": there is a filter "{new}" already', hint=f"kvist filter show {new}"
             )
         if users := library.users(name):
-            raise Refused(
-                f'cannot rename filter "{name}": it is used by {", ".join(users)}, who know it by this name',
-                hint=f"kvist filter copy {name} {new}",
-            )
+            if strays := [user for user in users if user.startswith("running card")]:
+                raise Refused(
+                    f'cannot rename filter "{name}": it is used by {", ".join(strays)}, which no VM has',
+                    hint=f"kvist filter copy {name} {new}",
+                )
+            from kvist.resources.filters.renaming import replaced
+
+            yield from replaced(self.host.connection, library, name, new)
+            return
         Filter(name=new).write(document.root)
         yield RenameFilter(name=name, new=new, before=library.texts[name], after=document.text())
 

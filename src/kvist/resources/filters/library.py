@@ -144,14 +144,14 @@ class Library:
     @cached_property
     def bindings(self) -> list[Binding]:
         """The running cards that filters are bound to."""
-        return [_binding(each.port, each.filter, each.xml) for each in self._connection.nwfilters.bindings()]
+        return bindings(self._connection)
 
     @cached_property
     def cards(self) -> list[Card]:
         """The cards, of running VMs and stored ones, that have a filter."""
-        domains = self._connection.domains
         found: dict[Card, None] = {}
-        for vm, text in (*domains.documents(), *domains.documents(active=True)):
+        texts = [(each.name, text) for each in self._connection.domains.both() for text in (each.stored, each.live)]
+        for vm, text in texts:
             # Most VMs have none, and a document takes longer to read than to search.
             if "<filterref" in text:
                 for node in Document.parse(text).root.iterfind("devices/interface"):
@@ -172,6 +172,11 @@ class Library:
         """Count the running cards that a change of a filter reaches."""
         over = self.above(name)
         return sum(binding.filter in over for binding in self.bindings)
+
+
+def bindings(connection: Connection) -> list[Binding]:
+    """List the running cards that filters are bound to."""
+    return [_binding(each.port, each.filter, each.xml) for each in connection.nwfilters.bindings()]
 
 
 def _binding(port: str, filter: str, text: str) -> Binding:

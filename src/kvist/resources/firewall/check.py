@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvist.host import sysctl
 from kvist.host.firewall import tables
 from kvist.resources.firewall.backends.backend import chosen
+from kvist.resources.firewall.filtercheck import wrong_filters
 from kvist.resources.firewall.groups import named_by
 from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
 from kvist.resources.firewall.policing import useless
-from kvist.specs.policy import GROUP, HOST, Policy, Rule, Service
+from kvist.resources.firewall.replacing import CLEAN
+from kvist.specs.policy import GROUP, HOST, NAMED, Policy, Rule, Service
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
-
-CLEAN = ("clean-traffic", "clean-traffic-gateway", "no-ip-spoofing", "no-mac-spoofing", "no-arp-spoofing")
 
 
 class Row(NamedTuple):
@@ -31,7 +31,8 @@ class Row(NamedTuple):
 def check(self: Firewall) -> list[Row]:
     """Find what is wrong with policies: not in force, rules that never match, names of what is not there.
 
-    VMs that nothing keeps from taking another's address are listed too.
+    VMs that nothing keeps from taking another's address are listed too, and what is wrong with libvirt's own filters:
+    nobody uses them, they are named and not there, or not bound to the running card.
 
     Example: kvist fw check
     """
@@ -53,7 +54,7 @@ def check(self: Firewall) -> list[Row]:
             rows.append(Row(GROUP + name, "it has no members", f"kvist fw group add {name} VM"))
         elif not policy.lines and not named_by(said, name):
             rows.append(Row(GROUP + name, "no rule names it", f"kvist fw group delete {name}"))
-    return rows
+    return [*rows, *(Row(*one) for one in wrong_filters(self.host.connection))]
 
 
 def _in_force(self: Firewall, said: Said) -> Iterator[Row]:
@@ -113,7 +114,7 @@ def _more(one: Service, other: Service) -> bool:
     if one == other:
         return True
     if one.protocol == "any":
-        return other.protocol not in ("arp", "dhcp", "nd")
+        return other.protocol not in NAMED
     if one.protocol != other.protocol:
         return False
     if not one.ports and not one.message:

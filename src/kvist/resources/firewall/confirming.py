@@ -13,6 +13,7 @@ from kvist.errors import NotFound
 from kvist.host.firewall import unconfirmed
 from kvist.resources.firewall.policies import read
 from kvist.resources.firewall.policing import Target, change
+from kvist.resources.firewall.replacing import of_words, put_back
 from kvist.resources.steps.unconfirmed import Settle
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def taken_back(self: Firewall) -> Iterator[Step]:
     waiting = unconfirmed.read(self.site.hand)
     if waiting is None:
         return
+    yield from put_back(self.host, [of_words(words) for words in waiting.filters])
     wanted = []
     for name, lines in waiting.before:
         target = Target(self.host, name)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")]
 Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="policed")]
-What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp ...", metavar="SERVICE")]
+What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp, ra ...", metavar="SERVICE")]
 From = Annotated[
     str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
 ]
@@ -48,6 +48,7 @@ Place = Annotated[int | None, Ask("put it at this place among the rules, not beh
 Confirm = Annotated[
     Duration | None, Ask("take it back unless `kvist fw confirm` follows within this time", metavar="TIME")
 ]
+Replace = Annotated[bool, Ask("take libvirt's own filters off its cards, which have their say too")]
 
 
 class Row(NamedTuple):
@@ -96,12 +97,13 @@ class Firewall(Holding):
         names: Names,
         *,
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Let nothing come to VMs, and nothing from them: no packet, not even ARP. Their rules stay, for later.
 
         Example: kvist fw block web
         """
-        yield from self._made(names, lambda policy: policy._replace(blocked=True), confirm)
+        yield from self._made(names, lambda policy: policy._replace(blocked=True), confirm, replace=replace)
 
     @operation
     def unblock(
@@ -143,13 +145,18 @@ class Firewall(Holding):
         yield from self._made(names, lambda policy: policy._replace(off=True), confirm)
 
     def _made(
-        self, names: tuple[str, ...], make: Callable[[Policy], Policy], confirm: Duration | None
+        self,
+        names: tuple[str, ...],
+        make: Callable[[Policy], Policy],
+        confirm: Duration | None,
+        *,
+        replace: bool = False,
     ) -> Iterator[Step]:
         wanted = [(target, make(target.policy)) for target in self._each(names)]
         for target, policy in wanted:
             if policy.lines:
-                must_be_judged(self.host, target)
-        yield from change(self.host, wanted, confirm)
+                must_be_judged(self.host, target, replace=replace)
+        yield from change(self.host, wanted, confirm, replace=replace)
 
     @operation
     def reset(
@@ -180,6 +187,7 @@ class Firewall(Holding):
         log: Log = False,
         at: Place = None,
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Let packets of a service pass. The first rule that fits decides; answers pass by themselves.
 
@@ -188,7 +196,9 @@ class Firewall(Holding):
 
         Example: kvist fw allow web tcp/22,80-90 --from 10.0.0.0/8
         """
-        yield from self._ruled(target, Typed(ALLOW, service, from_, to, out, nic, max_connections, log), at, confirm)
+        yield from self._ruled(
+            target, Typed(ALLOW, service, from_, to, out, nic, max_connections, log), at, confirm, replace=replace
+        )
 
     @operation
     def deny(
@@ -203,12 +213,15 @@ class Firewall(Holding):
         log: Log = False,
         at: Place = None,
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Let packets of a service not pass. ARP, DHCP and IPv6's neighbour discovery are denied only by their names.
 
         Example: kvist fw deny web icmp --from host
         """
-        yield from self._ruled(target, Typed(DENY, service, from_, to, out, nic, None, log), at, confirm)
+        yield from self._ruled(
+            target, Typed(DENY, service, from_, to, out, nic, None, log), at, confirm, replace=replace
+        )
 
     @operation
     def reject(
@@ -223,6 +236,7 @@ class Firewall(Holding):
         log: Log = False,
         at: Place = None,
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Let packets of a service not pass, and tell who sent them: a connection is refused at once, not in vain.
 
@@ -230,17 +244,21 @@ class Firewall(Holding):
 
         Example: kvist fw reject web tcp/25 --out
         """
-        yield from self._ruled(target, Typed(REJECT, service, from_, to, out, nic, None, log), at, confirm)
+        yield from self._ruled(
+            target, Typed(REJECT, service, from_, to, out, nic, None, log), at, confirm, replace=replace
+        )
 
-    def _ruled(self, name: str, typed: Typed, place: int | None, confirm: Duration | None) -> Iterator[Step]:
+    def _ruled(
+        self, name: str, typed: Typed, place: int | None, confirm: Duration | None, *, replace: bool
+    ) -> Iterator[Step]:
         target = Target(self.host, name)
         before = target.policy
         rule = read_rule(self.host, target, typed)
-        must_be_judged(self.host, target)
+        must_be_judged(self.host, target, replace=replace)
         policy = with_rule(before, rule, place)
         if rule not in before.rules and (why := useless(policy, rule)):
             self.site.report(f"{why}: kvist fw default {name}", None)
-        yield from target.say(policy, confirm)
+        yield from target.say(policy, confirm, replace=replace)
 
     @operation
     def default(
@@ -249,6 +267,7 @@ class Firewall(Holding):
         verdicts: Annotated[tuple[str, ...], Ask("in=deny, in=reject, out=allow ...", metavar="WAY=VERDICT")],
         *,
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Say what happens to packets that no rule fits: those that come in, and those that go out.
 
@@ -266,8 +285,8 @@ class Firewall(Holding):
             ) from wrong
         if not verdicts:
             raise Invalid("say a default", hint=f"kvist fw default {target} in=deny out=allow")
-        must_be_judged(self.host, one)
-        yield from one.say(policy, confirm)
+        must_be_judged(self.host, one, replace=replace)
+        yield from one.say(policy, confirm, replace=replace)
 
     @operation
     def antispoof(
@@ -277,6 +296,7 @@ class Firewall(Holding):
         *,
         address: Annotated[tuple[str, ...], Ask("an address of its own that nobody knows of", metavar="ADDRESS")] = (),
         confirm: Confirm = None,
+        replace: Replace = False,
     ) -> Iterator[Step]:
         """Let a VM be nobody but itself: its own MAC and IP addresses, also in ARP, no DHCP server, no IPv6 router.
 
@@ -293,12 +313,11 @@ class Firewall(Holding):
             told = tuple(str(ip_address(each)) for each in address)
         except ValueError as wrong:
             raise Invalid(str(wrong), path="--address") from wrong
-        must_be_judged(self.host, one)
+        must_be_judged(self.host, one, replace=replace)
         known = own_addresses(self.host, one) if on and not one.group else ()
         kept = before.addresses if on else ()
-        yield from one.say(
-            before._replace(antispoof=on, addresses=tuple(dict.fromkeys((*kept, *told, *known)))), confirm
-        )
+        addresses = tuple(dict.fromkeys((*kept, *told, *known)))
+        yield from one.say(before._replace(antispoof=on, addresses=addresses), confirm, replace=replace)
 
     @operation
     def remove(
@@ -341,7 +360,8 @@ class Firewall(Holding):
         trouble = chosen(self.site).intact(self.site, said) if found else ""
         rows = []
         for guest, policy in found:
-            state = "disabled" if policy.off else f"not in force: {trouble}" if trouble else "in force"
+            flushed = f"not in force: {trouble}; kvist fw restore"
+            state = "disabled" if policy.off else flushed if trouble else "in force"
             if wrong := unreadable(guest.lines):
                 state += f"; everything is denied, for it says {wrong}"
             if not policy.off and (lost := [str(card.mac) for card in guest.cards if card.trouble]):

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.host.firewall import choice, groups
+from kvist.host.firewall.apart import check_apart
 from kvist.host.firewall.cardrules import HOST, Guarded, Judgement, Peer, key_of
 from kvist.host.firewall.nft import interface
-from kvist.host.firewall.tables import Firewall, Group, Known, check_keys, own_tap
+from kvist.host.firewall.tables import Firewall, Group, Known, own_tap
 from kvist.resources.forwards.crossings import networks
 from kvist.specs import policy
 from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, REJECT, Policy, Rule
@@ -38,6 +39,8 @@ class Card(NamedTuple):
     down: bool = False
     filter: str = ""
     """A filter of libvirt's that somebody has given it; not that which is made from a policy."""
+    filtered: bool = False
+    """That filter is all that keeps its packets from being judged."""
 
 
 class Guest(NamedTuple):
@@ -82,7 +85,8 @@ class Said:
             trouble = "Open vSwitch judges its packets, not the kernel's bridge"
         elif nic.type == "network" and (net is None or net.mode not in BRIDGING):
             trouble = f'network "{nic.network}" is not there' if net is None else f"its network is of mode {net.mode}"
-        elif nic.filter and not own_filter and self.stands_on == choice.NWFILTER:
+        filtered = bool(not trouble and nic.filter and not own_filter and self.stands_on == choice.NWFILTER)
+        if filtered:
             trouble = f'it has filter "{nic.filter}", and libvirt lets no second one judge what that accepts'
         tap = nic.tap or ""
         own = own_tap(mac) if not tap or tap.startswith("vnet") else tap
@@ -92,7 +96,9 @@ class Said:
             except ValueError as wrong:
                 trouble = str(wrong)
         foreign = "" if own_filter else nic.filter or ""
-        return Card(mac, own, bridge, nic.network or "", trouble, bool(nic.isolated), nic.link == "down", foreign)
+        return Card(
+            mac, own, bridge, nic.network or "", trouble, bool(nic.isolated), nic.link == "down", foreign, filtered
+        )
 
     @cached_property
     def stands_on(self) -> choice.Name:
@@ -154,7 +160,8 @@ class Said:
         told = {
             address: key_of(guest.judged[0].mac) for guest in peers if guest.judged for address in self.addresses(guest)
         }
-        check_keys((*sorted(ours), *sorted(known)))
+        owners = {str(card.mac): guest.name for guest in self.guests.values() for card in guest.judged}
+        check_apart(((mac, owners[mac]) for mac in (*sorted(ours), *sorted(known))), "the firewall")
         bridges = sorted({card.bridge for guest in self.guests.values() for card in guest.judged if card.bridge})
         return Firewall(
             tuple(guarded),

@@ -11,7 +11,8 @@ from kvist.host.firewall import choice, groups, tables
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.backends.backend import Backend, backend, chosen
 from kvist.resources.firewall.policies import BRIDGING, Said, is_network, unreadable
-from kvist.resources.steps.firewall import WriteGroup, judges, knowing
+from kvist.resources.firewall.replacing import Filtered, filtered, succeeded, taken_off, tell
+from kvist.resources.steps.firewall import ShutCards, WriteGroup, judges, knowing
 from kvist.specs.nic import Nic
 from kvist.specs.policy import ALLOW, ANY, GROUP, HOST, Policy, Rule, Service
 from kvist.specs.vm import Vm
@@ -56,25 +57,37 @@ class Target:
             raise Corrupt(f'cannot read the policy of "{self.name}": {wrong}', hint=f"kvist fw reset {self.name}")
         return Policy.parse(self.lines)
 
-    def say(self, policy: Policy, confirm: Duration | None = None) -> Iterator[Step]:
+    def say(self, policy: Policy, confirm: Duration | None = None, *, replace: bool = False) -> Iterator[Step]:
         """Work out what makes its policy this one."""
-        yield from change(self.host, [(self, policy)], confirm)
+        yield from change(self.host, [(self, policy)], confirm, replace=replace)
 
 
-def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duration | None = None) -> Iterator[Step]:
-    """Work out what makes policies of VMs and groups these; with `confirm`, only if somebody confirms it in time."""
+def change(
+    host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duration | None = None, *, replace: bool = False
+) -> Iterator[Step]:
+    """Work out what makes policies of VMs and groups these; with `confirm`, only if somebody confirms it in time.
+
+    With `replace`, libvirt's own filters on their cards are taken off.
+    """
     at = host.site
+    targets = [target for target, policy in wanted if policy.lines]
     differing = [(target, policy.lines) for target, policy in wanted if target.lines != policy.lines]
-    back, forth = judges(at)
+    (back, forth), have = judges(at), chosen(at)
+    filters = filtered(host, targets) if differing or replace else []
+    tell(host, filters, {target.name for target, policy in wanted if policy.antispoof}, replace=replace)
+    going = filters if replace else []
+    succeeded_by = [card for card in going if have.successor(card.mac)]
     if any(lines for _, lines in differing):
-        have = chosen(at)
         have.check(at)
         must_be_possible(have, [(target.name, policy) for target, policy in wanted])
         yield from knowing(at)
-    if differing:
-        if confirm is not None:
-            yield _watch(host, [target for target, _ in differing], confirm)
+    if confirm is not None and (differing or going):
+        yield _watch(host, [target for target, _ in differing], going, confirm)
+    if differing or succeeded_by:
         yield back
+    if succeeded_by:
+        yield ShutCards(by=choice.chosen(at.hand), cards=tuple(dict.fromkeys(card.mac for card in succeeded_by)))
+        yield from succeeded(host, {card: have.successor(card.mac) for card in succeeded_by})
     for target, lines in differing:
         if target.group:
             tag = group(host, target.group).tag
@@ -82,11 +95,12 @@ def change(host: Host, wanted: Sequence[tuple[Target, Policy]], confirm: Duratio
         else:
             in_groups = bool(host.vm(target.name).spec.groups)
             yield from written(host, target.name, Vm(firewall=lines or None), judged=bool(lines) or in_groups)
-    if differing:
+    if differing or succeeded_by:
         yield forth
     elif wanted and (trouble := chosen(at).intact(at, Said(at))):
         at.report(f"it is written down, but {trouble}", None)
         yield forth
+    yield from taken_off(host, [card for card in going if card not in succeeded_by])
 
 
 def must_be_possible(have: Backend, wanted: Iterable[tuple[str, Policy]]) -> None:
@@ -97,7 +111,7 @@ def must_be_possible(have: Backend, wanted: Iterable[tuple[str, Policy]]) -> Non
         raise Invalid(problems, hint="kvist fw backend nft")
 
 
-def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
+def _watch(host: Host, targets: Sequence[Target], going: Sequence[Filtered], seconds: Duration) -> Step:
     from uuid import uuid4
 
     from kvist.host.firewall import unconfirmed
@@ -106,7 +120,8 @@ def _watch(host: Host, targets: Sequence[Target], seconds: Duration) -> Step:
     if unconfirmed.read(host.site.hand) is not None:
         raise Conflict("an earlier change waits to be confirmed", hint="kvist fw confirm, or kvist fw revert")
     before = tuple((target.name, target.lines) for target in targets)
-    return Watch(token=uuid4().hex, seconds=float(seconds), before=before)
+    filters = tuple(card.words for card in going)
+    return Watch(token=uuid4().hex, seconds=float(seconds), before=before, filters=filters)
 
 
 def written(host: Host, name: str, said: Vm, *, judged: bool, by: choice.Name | None = None) -> Iterator[Step]:
@@ -147,17 +162,20 @@ def group(host: Host, name: str) -> groups.Group:
     return found[name]
 
 
-def must_be_judged(host: Host, target: Target) -> None:
-    """Raise Unsupported when no card of a VM is one whose packets can be judged, and tell of those that are not."""
+def must_be_judged(host: Host, target: Target, *, replace: bool = False) -> None:
+    """Raise Unsupported when no card of a VM is one whose packets can be judged, and tell of those that are not.
+
+    With `replace`, a card's own filter is in nobody's way.
+    """
     if target.group:
         return
     cards = Said(host.site).guests[target.name].cards
-    reasons = [f"{card.mac}: {card.trouble}" for card in cards if card.trouble]
+    reasons = [f"{card.mac}: {card.trouble}" for card in cards if card.trouble and not (replace and card.filtered)]
     if len(reasons) == len(cards):
         why = "; ".join(reasons) or "it has no network card"
         hint = f"kvist nic add {target.name} default"
-        if any(card.filter for card in cards if card.trouble):
-            hint = f"kvist fw backend nft, or kvist nic set {target.name} {cards[0].mac} --filter none"
+        if any(card.filtered for card in cards):
+            hint = "the same line with --replace, or kvist fw backend nft"
         raise Unsupported(f'the firewall cannot judge the packets of VM "{target.name}": {why}', hint=hint)
     for reason in reasons:
         host.site.report(f"not judged: {reason}", None)

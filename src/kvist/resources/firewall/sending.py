@@ -26,7 +26,7 @@ def check(packet: Packet) -> list[Problem]:
         found.append(Problem("--send", f"{what} has no answer to wait for: tcp and ping have"))
     if packet.source.guest is None and not packet.source.is_host:
         found.append(Problem("--send", f"{packet.source.name} is another machine: the host and its VMs can send"))
-    if packet.claimed != packet.source.address:
+    if packet.mac or packet.claimed != packet.source.address:
         found.append(Problem("--send", "only packets with the sender's own address are sent"))
     if not packet.to.address:
         found.append(Problem("--send", f"nobody knows the address of {packet.to.name}"))

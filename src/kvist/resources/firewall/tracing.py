@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.errors import Invalid, KvistError, Problem
+from kvist.resources.firewall.cardfilters import Filtering, Found
 from kvist.resources.firewall.policies import Card, Guest, Said, is_network
-from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, WITH_PORTS, Policy, Rule, Service
+from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, ROUTER, WITH_PORTS, Policy, Rule, Service
+from kvist.values import Mac
 
 if TYPE_CHECKING:
     from kvist.resources.firewall.firewall import Firewall
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 PASSES, DROPS, REJECTS = "accept", "drop", "reject"
 ENDS = (DROPS, REJECTS)
 BECOMES = {ALLOW: PASSES, DENY: DROPS, REJECT: REJECTS}
+ADVERTISING = (Service("any"), Service("ipv6"), Service("icmp"))
+"""What an advertisement that a guest sends is too."""
 IP_FORWARD = "net.ipv4.ip_forward"
 
 
@@ -50,21 +54,26 @@ class Packet(NamedTuple):
     to: End
     claimed: str
     """The source address that it bears."""
+    mac: str = ""
+    """The MAC address that it bears, where that is not the sender's."""
 
 
 def trace(
     self: Firewall,
-    service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp", metavar="SERVICE")],
+    service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp, nd, ra", metavar="SERVICE")],
     *,
     from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
     to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
-    as_: Annotated[str, Ask("the source address that it claims to be from [the sender's own]", metavar="ADDRESS")] = "",
+    as_: Annotated[
+        str, Ask("the IP or MAC address that it claims to be from [the sender's own]", metavar="ADDRESS")
+    ] = "",
     send: Annotated[bool, Ask("send one such packet too, by the host or the VM's agent, and see")] = False,
 ) -> list[Hop]:
     """Tell what would become of a packet, place by place, and which rule decides. None is sent, without --send.
 
     It walks the sender's card, its anti-spoofing and its policy, port isolation, forwards, libvirt's rules for the
-    networks on the way, and the receiver's policy and card. Rules that others made on the host are not read.
+    networks on the way, the receiver's policy and card, and libvirt's own filters on both cards. Where the packet
+    passes and a filter does not let its answer back, that is told too. Rules that others made on the host are not read.
 
     Example: kvist fw trace tcp/22 --from 10.0.0.5 --to web
     """
@@ -78,11 +87,23 @@ def trace(
     last = next((hop for hop in reversed(hops) if hop.verdict in (PASSES, *ENDS)), None)
     verdict = last.verdict if last is not None else PASSES
     why = f"{last.where}: {last.rule}" if last is not None else "nothing stands in its way"
+    if last is not None and verdict in ENDS and (mended := _mended(said, packet, last)):
+        why += f"; {mended}"
     if send:
         from kvist.resources.firewall.sending import send as really
 
         hops.append(Hop("sent", *really(self, packet, rejected=verdict == REJECTS)))
     return [*hops, Hop("verdict", verdict, why)]
+
+
+def _mended(said: Said, packet: Packet, last: Hop) -> str:
+    """Give the line that lets a policy alone decide, where a filter did; empty where there is no policy or filter."""
+    for end in (packet.source, packet.to):
+        filtered = "filter " in last.where and f" of {end.name}," in last.where
+        if filtered and end.guest is not None and said.policy(end.guest).lines:
+            way = " --out" if end is packet.source else ""
+            return f"the policy alone decides with kvist fw allow {end.name} {packet.service}{way} --replace"
+    return ""
 
 
 def verdict(policy: Policy, packet: Packet, *, out: bool) -> tuple[str, str]:
@@ -93,16 +114,16 @@ def verdict(policy: Policy, packet: Packet, *, out: bool) -> tuple[str, str]:
         return DROPS, "block"
     own, peer = (packet.source, packet.to) if out else (packet.to, packet.source)
     for number, rule in enumerate(policy.rules, 1):
-        if rule.out == out and _fits(rule, packet, own, peer):
+        if rule.out == out and _fits(rule, packet, own, peer, out=out):
             limit = f" (while there are fewer than {rule.most} already)" if rule.most else ""
             return BECOMES[rule.verdict], f"rule {number}: {rule}{limit}"
-    if packet.service.protocol in NAMED:
+    if packet.service.protocol in NAMED and not (out and packet.service.protocol == ROUTER):
         return PASSES, f"{packet.service.protocol} is denied by its name only"
     default = policy.outgoing if out else policy.incoming
     return BECOMES[default], f"default {'out' if out else 'in'}={default}"
 
 
-def _fits(rule: Rule, packet: Packet, own: End, peer: End) -> bool:
+def _fits(rule: Rule, packet: Packet, own: End, peer: End, *, out: bool) -> bool:
     if rule.nic and (own.card is None or rule.nic != own.card.mac):
         return False
     mine = packet.claimed if own is packet.source else own.address
@@ -118,10 +139,12 @@ def _fits(rule: Rule, packet: Packet, own: End, peer: End) -> bool:
         there = _inside(theirs, wanted)
     else:
         there = not wanted or (peer.guest is not None and peer.guest.name == wanted)
-    return there and _about(rule.service, packet.service, theirs or mine)
+    return there and _about(rule.service, packet.service, theirs or mine, out=out)
 
 
-def _about(rule: Service, packet: Service, address: str) -> bool:
+def _about(rule: Service, packet: Service, address: str, *, out: bool) -> bool:
+    if packet.protocol == ROUTER and (rule.protocol == "nd" or (out and rule in ADVERTISING)):
+        return True
     if packet.protocol in NAMED or rule.protocol in NAMED:
         return rule.protocol == packet.protocol
     if rule.protocol in ("any", "ipv4", "ipv6"):
@@ -153,11 +176,7 @@ def _packet(self: Firewall, said: Said, service: str, from_: str, to: str, claim
             problems.append(Problem("SERVICE", f"a packet is of one protocol, not of {what.protocol}"))
     except ValueError as wrong:
         problems.append(Problem("SERVICE", str(wrong)))
-    if claimed:
-        try:
-            claimed = str(ip_address(claimed))
-        except ValueError as wrong:
-            problems.append(Problem("--as", str(wrong)))
+    mac, claimed = _claimed(claimed, problems)
     ends = [_end(self, said, option, text, problems) for option, text in (("--from", from_), ("--to", to))]
     if problems:
         raise Invalid(problems)
@@ -166,7 +185,20 @@ def _packet(self: Firewall, said: Said, service: str, from_: str, to: str, claim
         source = source._replace(address=_host_address(self, goal))
     if goal.is_host and not goal.address and source.card is not None:
         goal = goal._replace(address=_host_address(self, source))
-    return Packet(what, source, goal, claimed or source.address)
+    return Packet(what, source, goal, claimed or source.address, mac)
+
+
+def _claimed(text: str, problems: list[Problem]) -> tuple[str, str]:
+    """Give the MAC address and the IP address that a packet bears, where one of them is not the sender's."""
+    try:
+        return (str(Mac.parse(text)), "") if text.count(":") == 5 and "::" not in text else ("", _ip(text))
+    except ValueError as wrong:
+        problems.append(Problem("--as", str(wrong)))
+    return "", ""
+
+
+def _ip(text: str) -> str:
+    return str(ip_address(text)) if text else ""
 
 
 def _end(self: Firewall, said: Said, option: str, text: str, problems: list[Problem]) -> End:
@@ -229,33 +261,43 @@ def _host_address(self: Firewall, guest: End) -> str:
 
 
 def _walk(self: Firewall, said: Said, packet: Packet) -> Iterator[Hop]:
-    source = packet.source
+    source, filters = packet.source, Filtering(self, packet)
     if source.guest is not None and source.card is not None:
-        yield from _card(self, source)
+        yield from _card(self, filters, source)
         policy = said.policy(source.guest)
         if source.card.trouble:
             yield Hop(f"policy of {source.name}", "not judged", source.card.trouble)
         else:
             yield from _honest(said, packet, policy)
-            if policy.lines:
-                yield Hop(f"policy of {source.name}, out", *verdict(policy, packet, out=True))
+        yield from _hops(filters.sent(filters.frame(), source))
+        if policy.lines and not source.card.trouble:
+            yield Hop(f"policy of {source.name}, out", *verdict(policy, packet, out=True))
     if packet.to.is_host and (led := _led(self, packet)) is not None:
         forward, end = led
         yield Hop("forward", PASSES, f"{forward}, to {end.name}")
         ports = ((forward.to + packet.service.ports[0][0] - forward.ports.first,) * 2,)
         packet = packet._replace(to=end, service=packet.service._replace(ports=ports))
+        filters = Filtering(self, packet)
     else:
         yield from _between(self, said, packet)
-    to = packet.to
+    to, frame = packet.to, filters.frame()
+    yield from _hops(filters.passed_on(frame, source, to))
     if to.guest is not None and to.card is not None:
         if to.card.trouble:
             yield Hop(f"policy of {to.name}", "not judged", to.card.trouble)
         elif (policy := said.policy(to.guest)).lines:
             yield Hop(f"policy of {to.name}, in", *verdict(policy, packet, out=False))
-        yield from _card(self, to)
+        yield from _hops(filters.received(frame, to))
+        yield from _card(self, filters, to)
+    if (back := filters.answer()) is not None:
+        yield Hop(f"its answer: {back.where}", back.verdict, back.rule)
 
 
-def _card(self: Firewall, end: End) -> Iterator[Hop]:
+def _hops(found: Iterable[Found]) -> Iterator[Hop]:
+    return (Hop(*one) for one in found)
+
+
+def _card(self: Firewall, filters: Filtering, end: End) -> Iterator[Hop]:
     assert end.card is not None, "it is asked of guests' cards only"
     where = f"card {end.card.mac} of {end.name}"
     state = self.host.vm(end.name).state
@@ -263,10 +305,8 @@ def _card(self: Firewall, end: End) -> Iterator[Hop]:
         yield Hop(where, DROPS, f'VM "{end.name}" is {state.value}')
     elif end.card.down:
         yield Hop(where, DROPS, "its link is down")
-    elif end.card.filter:
-        yield Hop(
-            where, "not judged", f'filter "{end.card.filter}" of libvirt: virsh nwfilter-dumpxml {end.card.filter}'
-        )
+    elif end.card.filter and filters.bound(end) is None:
+        yield Hop(where, "not judged", f'filter "{end.card.filter}" is stored, and not bound to the running card')
     else:
         yield Hop(where, PASSES, "it is plugged in")
 
@@ -283,7 +323,11 @@ def _honest(said: Said, packet: Packet, policy: Policy) -> Iterator[Hop]:
         return
     where = f"anti-spoofing of {source.name}"
     known = (*policy.addresses, *said.addresses(source.guest), source.address)
-    if packet.claimed and packet.claimed not in known:
+    if packet.mac and source.card is not None and packet.mac != source.card.mac:
+        yield Hop(where, DROPS, f"antispoof: {packet.mac} is not its MAC address")
+    elif packet.service.protocol == ROUTER:
+        yield Hop(where, DROPS, "antispoof: it is no router")
+    elif packet.claimed and packet.claimed not in known:
         yield Hop(where, DROPS, f"antispoof: {packet.claimed} is none of its addresses")
     else:
         yield Hop(where, PASSES, f"antispoof: {packet.claimed or 'the address'} is its own")

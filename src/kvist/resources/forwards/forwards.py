@@ -73,7 +73,7 @@ class Forwards(Holding):
         rows: list[Row] = []
         for one in found:
             way = one.forward
-            address, state = None, f"not in force: {trouble}" if trouble else "in force"
+            address, state = None, f"not in force: {trouble}; kvist forward restore" if trouble else "in force"
             try:
                 card = card_of(one.vm, Document.parse(documents[one.vm]).root, known, leases)
             except Unsupported as wrong:
@@ -106,6 +106,8 @@ class Forwards(Holding):
         Example: kvist forward add 8080 web:80
         """
         name, _, to = target.partition(":")
+        if not name:
+            raise Invalid("no VM is named", path="VM:PORT", hint="kvist forward add 8080 web:80")
         forward = _read(port, to or str(port).partition("/")[0], from_, on)
         vm = self.host.vm(name)
         have = vm.spec.forwards or ()

@@ -21,8 +21,9 @@ FIX = Ask("mend what can be mended from here, and say what is left")
 def check(self: Host, *, fix: Annotated[bool, FIX] = False) -> Rows[Finding]:
     """Look whether a host runs VMs by KVM, and whether their networks can work: what was seen, and what mends it.
 
-    Of networks: two packet filters at once, firewalld, rules of Docker's and others that drop what guests send,
-    servers that hold the ports of DNS and DHCP, subnets that overlap. Exit code 1 when something is in the way.
+    Of files: what SELinux or AppArmor has denied guests since the host's start. Of networks: two packet filters at
+    once, firewalld, rules of Docker's and others that drop what guests send, servers that hold the ports of DNS and
+    DHCP, subnets that overlap. Exit code 1 when something is in the way.
     Without KVM, VMs run all the same, emulated, which is slower. Its libvirt need not run.
 
     With --fix the commands under FIX are carried out, and the checks are made again: if that did not help, all is as
@@ -48,14 +49,18 @@ def mend(self: Host, *, fix: Annotated[bool, FIX] = True) -> Iterator[Step]:
     """
     from kvist.host.checks.finding import Anew
     from kvist.host.checks.seen import findings, look
+    from kvist.resources.hosts.setup import need_root
     from kvist.resources.steps.mending import Restart, SeeMended, TellWhatIsLeft
 
     sandbox = self.place.sandbox is not None
     wrong = [each for each in findings(look(self.hand, sandbox=sandbox)) if each.ok is False]
-    acts = list(dict.fromkeys(act for each in wrong for act in each.fix.acts))
-    for act in acts:
+    acts: list[Act] = list(dict.fromkeys(act for each in wrong for act in each.fix.acts))
+    if acts:
+        need_root(self.hand, "kvist host check --fix")
+    # Taken back newest first: so they are started in the same order then.
+    for act in reversed(acts):
         if isinstance(act, Anew):
-            yield Restart(service=act.service, systemd=act.systemd, back=True)
+            yield Restart(**act._asdict(), back=True)
     for act in acts:
         yield _step(act, next(each.check for each in wrong if act in each.fix.acts))
     if whole := tuple((each.check, each.proof) for each in wrong if each.fix.acts and not each.fix.words):
@@ -75,6 +80,6 @@ def _step(act: Act, check: str) -> Step:
         case LetBy():
             return LetThrough(**act.through._asdict())
         case Anew():
-            return Restart(service=act.service, systemd=act.systemd)
+            return Restart(**act._asdict())
         case _:
             return Mend(argv=act.argv, back=act.back, input=act.input, back_input=act.back_input)

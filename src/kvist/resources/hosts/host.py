@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvist.engine.step import Site
 from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
@@ -120,6 +120,10 @@ class Host:
             return looks[kind](name)
         except NotFound:
             return ""
+
+    def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """Name what an operation on the host itself is about: one at a time changes its files and rules."""
+        return (f"host {self.place.name}",)
 
     def telling(self, report: Callable[[str, float | None], None], look: Callable[[], None]) -> Host:
         """Give the same host, on the same connection, for one of many acts: who is told, and how it hears of a stop."""

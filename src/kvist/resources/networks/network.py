@@ -221,7 +221,7 @@ class Networks(Maker, Setter, Namer, Holding):
         document = Document.parse(networks.xml(name, stored=True))
         Network(name=new).write(document.root)
         yield from self._gone(state)
-        shown = (("renamed", f"{name} -> {new}"),)
+        shown = (("renamed_from", name),)
         yield DefineNetwork(name=new, uuid=state.uuid, xml=document.text(), shown=shown, followed=True)
         if state.active:
             yield StartNetwork(name=new)

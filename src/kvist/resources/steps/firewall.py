@@ -67,6 +67,24 @@ def judges(at: Site) -> tuple[Judge, Judge]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShutCards(Step):
+    """Have filters for cards by which nothing passes: they are given them before their policies are in force."""
+
+    stays = "with the policies in force, those that no card refers to are forgotten"
+    by: Literal["nft", "nwfilter"]
+    cards: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"have filters for {', '.join(self.cards)} by which nothing passes"
+
+    def apply(self, at: Site) -> None:
+        backend(self.by).expect(at, self.cards)
+
+    def commands(self) -> tuple[Command, ...]:
+        return backend(self.by).commands()[:1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Choose(Step):
     """Write down what policies are to stand on; None for the usual."""
 

@@ -82,12 +82,14 @@ class Restart(Step):
 
     service: str
     systemd: bool
+    argv: tuple[str, ...] = ()
+    """What lets it be read anew, where it is no service."""
     back: bool = False
 
     def describe(self) -> str:
         if self.back:
-            return f"have a way back to {self.service} as it runs"
-        return f"start {self.service} anew"
+            return f"have a way back to {self.service} as it is"
+        return f"run “{shlex.join(self.argv)}”" if self.argv else f"start {self.service} anew"
 
     def apply(self, at: Site) -> None:
         if not self.back:
@@ -98,8 +100,8 @@ class Restart(Step):
             self._anew(at)
 
     def _anew(self, at: Site) -> None:
-        if self.systemd:
-            at.hand.run(["systemctl", "restart", self.service])
+        if self.argv or self.systemd:
+            at.hand.run(self.argv or ["systemctl", "restart", self.service])
             return
         before = asked(at.hand, "pidof", self.service)
         at.hand.run(["pkill", "-x", self.service], check=False)
@@ -117,8 +119,8 @@ class Restart(Step):
     def commands(self) -> tuple[Command, ...]:
         if self.back:
             return ()
-        if self.systemd:
-            return (Command(("systemctl", "restart", self.service)),)
+        if self.argv or self.systemd:
+            return (Command(self.argv or ("systemctl", "restart", self.service)),)
         return (Command(("pkill", "-x", self.service)), Command((self.service, "-d")))
 
 

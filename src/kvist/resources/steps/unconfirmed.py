@@ -22,12 +22,14 @@ class Watch(Step):
     token: str
     seconds: float
     before: tuple[tuple[str, tuple[str, ...]], ...]
+    filters: tuple[tuple[str, ...], ...] = ()
 
     def describe(self) -> str:
         return f"watch the change: it is taken back in {self.seconds:g} s unless it is confirmed"
 
     def apply(self, at: Site) -> None:
-        unconfirmed.write(at.hand, unconfirmed.Unconfirmed(self.token, time.time() + self.seconds, self.before))
+        due = time.time() + self.seconds
+        unconfirmed.write(at.hand, unconfirmed.Unconfirmed(self.token, due, self.before, self.filters))
         spawn(self._argv(at.place), stdout=DEVNULL, stderr=DEVNULL, detach=True)
 
     def undo(self, at: Site) -> None:

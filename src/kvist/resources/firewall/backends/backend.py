@@ -43,6 +43,9 @@ class Backend(Protocol):
     def refused(self, rule: Rule) -> str:
         """Say what of a rule cannot be had; empty when all can."""
 
+    def successor(self, mac: str) -> str:
+        """Name the filter that a card has to have in the place of one of its own; empty where it needs none."""
+
     def enforce(self, at: Site) -> None:
         """Make the host judge as policies say at this moment, now and after restarts; without any nothing is left."""
 

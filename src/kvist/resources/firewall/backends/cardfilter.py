@@ -16,7 +16,16 @@ from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from kvist.errors import Unsupported
-from kvist.host.firewall.cardrules import NEIGHBOURS, NOBODY, ROUTER_ADVERT, Guarded, Judgement, is_named, sixes
+from kvist.host.firewall.cardrules import (
+    NEIGHBOURS,
+    NOBODY,
+    OF_ROUTERS,
+    ROUTER_ADVERT,
+    Guarded,
+    Judgement,
+    is_named,
+    sixes,
+)
 from kvist.host.firewall.choice import filter_of
 from kvist.specs.nwfilter import ROOT, Filter, Meaning, Term, rule_of
 from kvist.xml.document import Document
@@ -98,12 +107,12 @@ def rows(card: Guarded, walls: Sequence[str] = ()) -> list[Row]:
 
 
 def _frames(card: Guarded) -> Iterator[Row]:
-    decided: set[tuple[str, bool]] = set()
+    decided: list[Row] = []
     for rule in card.rules:
-        if is_named(rule) and (rule.protocol, rule.out) not in decided:
-            decided.add((rule.protocol, rule.out))
-            if not rule.allow:
-                yield from _denied_by_name(rule)
+        for row in _by_name(rule) if is_named(rule) else ():
+            if row not in decided and not rule.allow:
+                yield row._replace(line=rule.line)
+            decided.append(row)
     if card.antispoof:
         yield from _honest(card)
     for direction, allowed, honest in (("out", card.outgoing, card.antispoof), ("in", card.incoming, False)):
@@ -113,18 +122,18 @@ def _frames(card: Guarded) -> Iterator[Row]:
             yield Row("drop", direction, "mac", line=_default(card, direction))
 
 
-def _denied_by_name(rule: Judgement) -> Iterator[Row]:
+def _by_name(rule: Judgement) -> Iterator[Row]:
+    """Give the rules that deny what a rule names."""
     direction = "out" if rule.out else "in"
     if rule.protocol == "arp":
-        yield Row("drop", direction, "arp", line=rule.line)
+        yield Row("drop", direction, "arp")
     elif rule.protocol == "dhcp":
         for protocol, client, server in DHCP:
             ports = {"sport": client, "dport": server} if rule.out else {"sport": server, "dport": client}
-            tag = "ip" if protocol == "udp" else "ipv6"
-            yield Row("drop", direction, tag, {"protocol": "udp", **ports}, rule.line)
+            yield Row("drop", direction, "ip" if protocol == "udp" else "ipv6", {"protocol": "udp", **ports})
     else:
-        for kind in NEIGHBOURS:
-            yield Row("drop", direction, "ipv6", {"protocol": "icmpv6", "type": kind}, rule.line)
+        for kind in (ROUTER_ADVERT,) if rule.protocol == "ra" else NEIGHBOURS:
+            yield Row("drop", direction, "ipv6", {"protocol": "icmpv6", "type": kind})
 
 
 def _honest(card: Guarded) -> Iterator[Row]:
@@ -162,8 +171,9 @@ def _packets(card: Guarded, walls: Sequence[str]) -> Iterator[Row]:
         yield Row("accept", "in", protocol, {"sport": server, "dport": client, "state": "NEW,ESTABLISHED"})
     for kind in NEIGHBOURS:
         # No connection is known of these.
-        for direction in ("in", "out"):
-            yield Row("accept", direction, "icmpv6", {"type": kind}, stateful=False)
+        yield Row("accept", "in", "icmpv6", {"type": kind}, stateful=False)
+        if kind not in OF_ROUTERS or _may_be_router(card, kind):
+            yield Row("accept", "out", "icmpv6", {"type": kind}, stateful=False)
     for wall in walls:
         yield Row("drop", "out", "all", {"dest_range": wall, **NEW}, "networks that libvirt shuts to others")
     drops = [any(not rule.allow for rule in rules) for rules in (coming, going)]
@@ -179,6 +189,16 @@ def _packets(card: Guarded, walls: Sequence[str]) -> Iterator[Row]:
                 yield Row("reject", direction, protocol, NEW, _default(card, direction))
         said = [_default(card, way) for way, allow in (("in", card.incoming), ("out", card.outgoing)) if not allow]
         yield Row("drop", "inout", protocol, line=", ".join(said))
+
+
+def _may_be_router(card: Guarded, kind: str) -> bool:
+    """Tell whether a card may send what only routers send: that is judged as all else that it sends to everybody."""
+    for rule in card.rules:
+        named = rule.protocol == "nd" or (rule.protocol == "ra" and kind == ROUTER_ADVERT)
+        all_of_it = rule.protocol in ("any", "ipv6", "icmp") and rule.message is None
+        if rule.out and (named or (all_of_it and not rule.own and not rule.peer.network)):
+            return rule.allow
+    return card.outgoing
 
 
 def _default(card: Guarded, direction: str) -> str:

@@ -20,6 +20,7 @@ from kvist.resources.firewall.backends.walls import walls
 from kvist.resources.firewall.backends.whereabouts import Whereabouts
 from kvist.specs.nic import Nic
 from kvist.specs.nwfilter import Filter, same_filter
+from kvist.specs.policy import NAMED
 from kvist.specs.vm import Vm
 from kvist.values import Mac
 from kvist.xml.document import Document
@@ -76,9 +77,12 @@ class Filters:
     def refused(self, rule: Rule) -> str:
         if rule.log:
             return "libvirt's filters keep no log"
-        if rule.service.protocol not in (*CARRIED, "arp", "dhcp", "nd"):
+        if rule.service.protocol not in (*CARRIED, *NAMED):
             return f"libvirt's filters do not know {rule.service.protocol}"
         return ""
+
+    def successor(self, mac: str) -> str:
+        return filter_of(mac)
 
     def enforce(self, at: Site) -> None:
         from kvist.resources.firewall.policies import Said

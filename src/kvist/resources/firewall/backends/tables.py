@@ -30,6 +30,9 @@ class Tables:
     def refused(self, rule: Rule) -> str:
         return ""
 
+    def successor(self, mac: str) -> str:
+        return ""
+
     def enforce(self, at: Site) -> None:
         from kvist.resources.firewall.policies import wanted
 

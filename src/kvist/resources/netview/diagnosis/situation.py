@@ -13,6 +13,7 @@ from kvist.guest.netlook import GuestNet
 from kvist.host.firewall.packets import Packet
 from kvist.host.firewall.ruleset import EMPTY, Ruleset
 from kvist.host.net.passage import BRIDGED, FORWARD, Way
+from kvist.resources.netview.diagnosis.ours import Ours, ours
 from kvist.resources.netview.facts import Card, Net, cards_of, inside, nets, network_of
 from kvist.resources.netview.wayout import Daemon
 
@@ -53,6 +54,7 @@ class Situation:
     reached: bool | None = None
     """Whether the target answered the host."""
     daemon: Daemon = field(default_factory=Daemon)
+    ours: Ours = field(default_factory=Ours)
     now: float = 0.0
 
     @property
@@ -211,6 +213,7 @@ def _outside(vm: Machine, base: Situation) -> Situation:
         way=way(hand, target) if target else None,
         reached=answers(hand, target) if target else None,
         daemon=daemon(hand),
+        ours=ours(vm),
     )
 
 
