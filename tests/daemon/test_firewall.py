@@ -110,11 +110,11 @@ def answer(guests: Guests, host: Host, probe: Probe) -> str:
 def arrived(guests: Guests) -> set[str]:
     """Send everything at once, and give what got to its receiver."""
     guests.wire.forget()
-    begun = time.monotonic()
     web, app = guests.addresses[WEB], guests.addresses[APP]
     for kind, number in (("icmp", 7), ("tcp", 80), ("udp", 53)):
         guests.wire.send(kind, web, number)
     guests.inside(APP, sending(web, SIX[WEB], (22, 85), fragments=True))
+    begun = time.monotonic()
     guests.inside(WEB, sending(app, "", (22,), fragments=False))
     time.sleep(max(0.0, SETTLED - (time.monotonic() - begun)))
     seen = [one for one in guests.wire.seen() if one.to]

@@ -14,9 +14,11 @@ OWN_TAP = "kv"
 RESTORE = f"{DIRECTORY}/restore"
 CROSSING = f"{DIRECTORY}/crossing.nft"
 FIREWALL = f"{DIRECTORY}/firewall.nft"
+FILTERS = f"{DIRECTORY}/firewall.filters"
+"""Cards that have a filter of libvirt's for their policy, and the addresses that cards are known by."""
 PASSES = f"{DIRECTORY}/passes"
 """Rules that let bridges by in chains of others: a line of program, bridge, chain and table for each."""
-PARTS = (CROSSING, FIREWALL, PASSES)
+PARTS = (CROSSING, FIREWALL, FILTERS, PASSES)
 """What is put in force, as far as it is there."""
 HOOKS = {
     f"/etc/libvirt/hooks/{kind}.d/kvist": f"hook_{kind}.sh" for kind in ("network", "qemu", "daemon")

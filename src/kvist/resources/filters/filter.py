@@ -12,6 +12,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Corrupt, Invalid, Problem, Refused
+from kvist.host.firewall.choice import OF_FILTER
 from kvist.resources.filters.editing import Editing
 from kvist.resources.filters.library import BUILT_IN, Library
 from kvist.resources.filters.view import FilterView, view
@@ -49,6 +50,8 @@ class FilterRow(NamedTuple):
     priority: int
     rules: int
     built_in: bool
+    of_policy: bool
+    """It is made from what `kvist fw` says of a card."""
     used_by: tuple[str, ...]
 
 
@@ -75,6 +78,7 @@ class Filters(Holding):
                 *chain_of(document.root),
                 rules=len(document.root.findall(Rule.TAG)),
                 built_in=name in BUILT_IN,
+                of_policy=name.startswith(OF_FILTER),
                 used_by=tuple(library.users(name)),
             )
             for name, document in library.documents.items()
@@ -350,16 +354,20 @@ class Filters(Holding):
 
 
 def _own(name: str, verb: str) -> None:
-    """Raise Refused for a filter of libvirt's own, which others lean on."""
+    """Raise Refused for a filter of libvirt's own, which others lean on, and for one that is made from a policy."""
     if name in BUILT_IN:
         raise Refused(
             f'cannot {verb} filter "{name}": it is one of libvirt\'s own', hint=f"kvist filter copy {name} my-{name}"
         )
+    if name.startswith(OF_FILTER):
+        raise Refused(f'cannot {verb} filter "{name}": it is made from the policy of a VM', hint="kvist fw ls")
 
 
 def _named(name: str, where: str = "NAME") -> list[Problem]:
     if name in BUILT_IN:
         return [Problem(where, f'"{name}" is the name of a filter of libvirt\'s own', f"kvist filter show {name}")]
+    if name.startswith(OF_FILTER):
+        return [Problem(where, f"names that begin with {OF_FILTER} are of filters that kvist fw makes", "kvist fw ls")]
     try:
         FILTER_NAME.parse(name)
     except ValueError as wrong:

@@ -9,7 +9,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Invalid, NotFound
-from kvist.host.firewall import tables
+from kvist.resources.firewall.backends.backend import chosen
 from kvist.resources.firewall.policies import Said, unreadable
 from kvist.resources.firewall.policing import (
     Target,
@@ -22,7 +22,7 @@ from kvist.resources.firewall.policing import (
     with_rule,
 )
 from kvist.resources.hosts.holding import Holding
-from kvist.resources.steps.firewall import Judge
+from kvist.resources.steps.firewall import judges, knowing
 from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
 
@@ -155,7 +155,7 @@ class Firewall(Holding):
         wanted = [(target, make(target.policy)) for target in self._each(names)]
         for target, policy in wanted:
             if policy.lines:
-                must_be_judged(self.host, target)
+                must_be_judged(self.host, target, replace=replace)
         yield from change(self.host, wanted, confirm, replace=replace)
 
     @operation
@@ -254,7 +254,7 @@ class Firewall(Holding):
         target = Target(self.host, name)
         before = target.policy
         rule = read_rule(self.host, target, typed)
-        must_be_judged(self.host, target)
+        must_be_judged(self.host, target, replace=replace)
         policy = with_rule(before, rule, place)
         if rule not in before.rules and (why := useless(policy, rule)):
             self.site.report(f"{why}: kvist fw default {name}", None)
@@ -285,7 +285,7 @@ class Firewall(Holding):
             ) from wrong
         if not verdicts:
             raise Invalid("say a default", hint=f"kvist fw default {target} in=deny out=allow")
-        must_be_judged(self.host, one)
+        must_be_judged(self.host, one, replace=replace)
         yield from one.say(policy, confirm, replace=replace)
 
     @operation
@@ -313,7 +313,7 @@ class Firewall(Holding):
             told = tuple(str(ip_address(each)) for each in address)
         except ValueError as wrong:
             raise Invalid(str(wrong), path="--address") from wrong
-        must_be_judged(self.host, one)
+        must_be_judged(self.host, one, replace=replace)
         known = own_addresses(self.host, one) if on and not one.group else ()
         kept = before.addresses if on else ()
         addresses = tuple(dict.fromkeys((*kept, *told, *known)))
@@ -345,8 +345,9 @@ class Firewall(Holding):
 
         Example: kvist fw restore
         """
-        if tables.intact(self.site.hand, Said(self.site).firewall()):
-            yield Judge()
+        if chosen(self.site).intact(self.site, Said(self.site)):
+            yield from knowing(self.site)
+            yield judges(self.site)[1]
 
     def ls(self) -> list[Row]:
         """List the VMs that have a policy, of their own or of a group.
@@ -356,7 +357,7 @@ class Firewall(Holding):
         said = Said(self.site)
         found = [(guest, said.policy(guest)) for guest in sorted(said.guests.values())]
         found = [(guest, policy) for guest, policy in found if policy.lines]
-        trouble = tables.intact(self.site.hand, said.firewall()) if found else ""
+        trouble = chosen(self.site).intact(self.site, said) if found else ""
         rows = []
         for guest, policy in found:
             flushed = f"not in force: {trouble}; kvist fw restore"
