@@ -12,6 +12,7 @@ from bench.programs import KVIST
 from bench.race import Line, Rival, race
 from bench.report import Row, compare
 
+from kvist.host.firewall.choice import filter_of
 from kvist.host.firewall.tables import own_tap
 from kvist.host.run import run
 from kvist.resources.hosts.host import Host, connect
@@ -36,6 +37,8 @@ def rows(*, quick: bool, environment: Mapping[str, str], scratch: Path) -> Seque
         single = race(track.rivals("fw-0", ONE, 1, 1), 3 if quick else 11, within=40, environment=environment)
         many = track.rivals("group:all", MANY, BOUND, CARDS // BOUND)
         fifty = race(many, 2 if quick else 3, within=90, environment=environment)
+        track.stand_on_filters("fw-0")
+        filtered = race(track.rivals("fw-0", ONE, 1, 1), 3 if quick else 11, within=60, environment=environment)
     finally:
         sandboxes.down(name)
     return (
@@ -43,6 +46,7 @@ def rows(*, quick: bool, environment: Mapping[str, str], scratch: Path) -> Seque
         compare("kvist fw block, 1 running card", "CPU", single, 0.250, aim=1),
         compare(f"kvist fw block, {CARDS} running cards", "wall", fifty, MANY, aim=0.1),
         compare(f"kvist fw block, {CARDS} running cards", "wall", fifty, 1.0, aim=1),
+        compare("kvist fw block on libvirt's filters, 1 running card", "wall", filtered, ONE, aim=3),
     )
 
 
@@ -69,7 +73,7 @@ class _Track:
             for number in range(count):
                 tap = f"theirs{count}-{number}"
                 self._plug(inside, tap, f"52:54:00:cc:{count:02x}:{number:02x}")
-                self._bind(tap, count, number)
+                self._bind(tap, f"bench-{count}", f"52:54:00:cc:{count:02x}:{number:02x}", 1000 + count * 100 + number)
 
     def _plug(self, inside: Callable[..., None], tap: str, mac: str) -> None:
         inside("ip", "tuntap", "add", tap, "mode", "tap")
@@ -92,17 +96,24 @@ class _Track:
     def _define(self, count: int, *, blocked: bool) -> None:
         run(self._virsh("nwfilter-define", self._filter(count, blocked=blocked)))
 
-    def _bind(self, tap: str, count: int, number: int) -> None:
+    def _bind(self, tap: str, filter: str, mac: str, number: int) -> None:
         top = Element("filterbinding")
         owner = SubElement(top, "owner")
         SubElement(owner, "name").text = tap
-        SubElement(owner, "uuid").text = str(UUID(int=1000 + count * 100 + number))
+        SubElement(owner, "uuid").text = str(UUID(int=number))
         SubElement(top, "portdev", name=tap)
-        SubElement(top, "mac", address=f"52:54:00:cc:{count:02x}:{number:02x}")
-        SubElement(top, "filterref", filter=f"bench-{count}")
+        SubElement(top, "mac", address=mac)
+        SubElement(top, "filterref", filter=filter)
         file = self.scratch / "binding.xml"
         file.write_bytes(tostring(top))
         run(self._virsh("nwfilter-binding-create", str(file)))
+
+    def stand_on_filters(self, name: str) -> None:
+        """Let policies stand on libvirt's filters, and one card have one that stays while it is not blocked."""
+        for words in (("unblock", "group:all", name), ("backend", "nwfilter"), ("deny", name, "tcp/25")):
+            run([KVIST, "--host", self.host.place.name, "fw", *words])
+        mac = str(Vm.read(Document.parse(self.host.connection.domains.xml(name)).root).nics[0].mac)
+        self._bind(own_tap(mac), filter_of(mac), mac, 1)
 
     def rivals(self, target: str, name: str, count: int, times: int) -> Sequence[Rival]:
         """Give both ways of changing the rules of cards, to and fro."""

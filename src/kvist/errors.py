@@ -52,6 +52,8 @@ class KvistError(Exception):
         self.what = what
         self.hint = hint
         self.path = path
+        self.done: Any = None
+        """What was done all the same (an answer), where only what came after it failed."""
 
     def add(self, more: str) -> None:
         """Say more about what happened: what could not be taken back, say."""

@@ -51,6 +51,8 @@ class Kvist(NamedTuple):
 
     where: str
     home: Path
+    prefix: tuple[str, ...] = ()
+    """What stands before the line, so that it is typed elsewhere."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -64,7 +66,9 @@ class Kvist(NamedTuple):
 
     def __call__(self, *words: str, code: int = 0, timeout: float = 120, env: Mapping[str, str] = {}) -> Result:
         program = str(Path(sys.executable).with_name("kvist"))
-        done = run([program, *words], check=False, timeout=timeout, env={**self.env, **env}, cwd=self.home)
+        done = run(
+            [*self.prefix, program, *words], check=False, timeout=timeout, env={**self.env, **env}, cwd=self.home
+        )
         assert done.code == code, f"{words}: {done.code}, not {code}\n{done.text}\n{done.err.decode()}"
         return done
 

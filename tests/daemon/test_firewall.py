@@ -112,11 +112,11 @@ def answer(guests: Guests, host: Host, probe: Probe) -> str:
 def arrived(guests: Guests, awaited: frozenset[str]) -> set[str]:
     """Send everything at once, and give what got to its receiver; what is awaited may take its time."""
     guests.wire.forget()
-    begun = time.monotonic()
     web, app = guests.addresses[WEB], guests.addresses[APP]
     for kind, number in (("icmp", 7), ("tcp", 80), ("udp", 53)):
         guests.wire.send(kind, web, number)
     guests.inside(APP, sending(web, SIX[WEB], (22, 85), fragments=True))
+    begun = time.monotonic()
     guests.inside(WEB, sending(app, "", (22,), fragments=False))
     while True:
         found, passed = seen(guests), time.monotonic() - begun

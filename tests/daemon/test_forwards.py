@@ -227,7 +227,7 @@ def test_what_flushes_everything_is_noticed_and_mended(
 ) -> None:
     sh("nft", "flush", "ruleset")
     assert ways.outside(8080).startswith("no:")
-    assert "flushed" in line.json("forward", "ls")[0]["state"]
+    assert line.json("forward", "ls")[0]["state"].endswith("was flushed or changed; kvist forward restore")
     assert line.json("forward", "restore")["changed"] is True
     assert line.json("forward", "restore")["changed"] is False
     assert ways.all(8080) == REACHED
@@ -329,8 +329,8 @@ def test_where_systemd_runs_the_host_its_units_come_and_go_too_with_a_systemctl_
     line: Kvist, sandbox: Sandbox, sh: Callable[..., str]
 ) -> None:
     stub, unit = sandbox.root / "usr/local/bin/systemctl", "/etc/systemd/system/kvist-forwards.service"
-    sh("mkdir", "-p", "/run/systemd/system", "/usr/lib/systemd/system", "/usr/local/bin")
-    sh("touch", "/usr/lib/systemd/system/firewalld.service")
+    sh("mkdir", "-p", "/run/systemd/system", "/etc/firewalld", "/usr/local/bin")
+    sh("touch", "/etc/firewalld/firewalld.conf")
     stub.write_text('#!/bin/sh\necho "$@" >>/run/asked\n')
     stub.chmod(0o755)
     line("forward", "add", "8093", f"{WEB}:80")
@@ -341,7 +341,7 @@ def test_where_systemd_runs_the_host_its_units_come_and_go_too_with_a_systemctl_
     assert sh("cat", "/run/asked").splitlines() == [*asked, "daemon-reload"]
     assert sh("find", "/etc/systemd/system", "-name", "*kvist*") == ""
     assert remains(sh) == []
-    sh("rm", "-r", "/run/systemd", "/usr/lib/systemd/system/firewalld.service", "/usr/local/bin/systemctl")
+    sh("rm", "-r", "/run/systemd", "/etc/firewalld", "/usr/local/bin/systemctl")
 
 
 def test_a_deleted_vm_takes_its_forwards_with_it_and_brings_them_back(line: Kvist, sh: Callable[..., str]) -> None:

@@ -332,8 +332,7 @@ def test_rows_17_and_18_the_host_check_names_who_is_in_the_way_of_networks(sandb
 
 
 def checked(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
-    """Look from the sandbox's network, and this machine's files: the program need not be seen inside."""
-    done = run([*sandbox.network_prefix, PROGRAM, "host", "check", "-o", "json"], check=False)
+    done = run([PROGRAM, "--host", f"sandbox:{sandbox.name}", "host", "check", "-o", "json"], check=False)
     return {row["check"]: row for row in json.loads(done.text)}
 
 

@@ -55,3 +55,8 @@ def test_a_record_has_a_name_too(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_dry_run_names_what_it_would_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*HOST, "stop", "test", "--dry-run", "-o", "name"]) == 0
     assert capsys.readouterr().out == "test\n"
+
+
+def test_a_word_that_is_no_number_where_one_is_wanted_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*HOST, "fw", "remove", "test", "x"]) == 2
+    assert capsys.readouterr().err.startswith('error: N: "x" is not a whole number\n')

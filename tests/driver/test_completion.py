@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvist.host.run import run
+from kvist.resources.hosts.livenames import live_names
 from kvist.resources.shell import completion
 
 KVIST = Path(sys.executable).with_name("kvist")
@@ -51,3 +52,56 @@ def test_a_shell_understands_its_script(shell: str, tmp_path: Path) -> None:
     assert "__complete " + shell in script.read_text()
     if shutil.which(shell):
         run([shell, "-n", str(script)])
+
+
+HOST = """
+<node>
+  <domain type='test'>
+    <name>web</name>
+    <memory>1024</memory>
+    <os><type>hvm</type></os>
+    <metadata>
+      <kvist:vm xmlns:kvist="urn:kvist:1"><kvist:forward>8080/tcp:80</kvist:forward></kvist:vm>
+    </metadata>
+    <devices>
+      <disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio'/></disk>
+      <disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>
+      <interface type='network'><mac address='52:54:00:00:00:01'/><source network='lab'/></interface>
+    </devices>
+  </domain>
+  <network>
+    <name>lab</name>
+    <bridge name='br-lab'/>
+    <dns><host ip='10.10.0.9'><hostname>db.lab</hostname></host></dns>
+    <ip address='10.10.0.1' netmask='255.255.255.0'>
+      <dhcp>
+        <host mac='52:54:00:00:00:01' name='web' ip='10.10.0.5'/>
+        <host mac='52:54:00:00:00:02' ip='10.10.0.6'/>
+      </dhcp>
+    </ip>
+  </network>
+</node>
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "names"),
+    [
+        ("nic", "web", ["52:54:00:00:00:01"]),
+        ("disk", "web", ["sda", "vda"]),
+        ("drive", "web", ["sda"]),
+        ("reservation", "lab", ["52:54:00:00:00:02", "web"]),
+        ("hostname", "lab", ["db.lab"]),
+        ("forward", "", ["8080/tcp"]),
+        ("operation", "", []),
+        ("trashed", "", []),
+        ("nic", "nobody", []),
+        ("reservation", "nothing", []),
+    ],
+)
+def test_parts_are_those_of_the_thing_that_the_line_has_named(
+    kind: str, of: str, names: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "host.xml"
+    file.write_text(HOST)
+    assert live_names(kind, f"test://{file}", of) == names

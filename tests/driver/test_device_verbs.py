@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from kvist.cli.main import main
+from kvist.errors import Problem
+from kvist.resources.filters import use
 from kvist.resources.hosts.host import Host, connect
 from kvist.resources.vms.vm import Machine
 from kvist.specs.disk import Disk
@@ -203,8 +205,25 @@ def test_settings_are_read_and_taken_away(line: Answers, vm: Machine) -> None:
     assert [each["next_boot"] for each in line("get", "web", "title")] == [None]
 
 
+def test_what_is_wrong_with_a_device_is_told_by_what_was_typed(line: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> list[Problem]:
+        return [Problem(".nics[0].filter", "there is no such filter")]
+
+    # The test driver has no filters of its own.
+    monkeypatch.setattr(use, "unknown", unknown)
+    assert "--filter: there is no such filter" in line("nic", "set", "web", "0", "--filter", "zzz", code=2)
+    assert "SPEC.filter: there is no such filter" in line("device", "set", "web", "nic", "filter=zzz", code=2)
+
+
 def test_a_device_is_not_unset_but_removed(line: Answers) -> None:
     assert "kvist device remove web" in line("unset", "web", "nics", code=2)
+
+
+def test_what_every_vm_has_is_not_unset(line: Answers, vm: Machine) -> None:
+    said = line("unset", "web", "memory", "cpus-max", code=2)
+    assert ".memory: every VM has one" in said and "kvist set web --memory 2G" in said
+    assert ".cpus_max: every VM has one" in said
+    assert stored(vm).memory == GIB
 
 
 def test_every_setting_of_several_vms_is_printed(line: Answers, vm: Machine) -> None:
@@ -230,6 +249,16 @@ def test_what_waits_is_listed_and_taken_back_one_by_one_or_all_at_once(line: Ans
     assert stored(vm).on_crash == "destroy" and line("pending", "web") == []
 
 
+def test_a_maximum_that_is_taken_back_tells_of_the_memory_that_goes_down_with_it(line: Answers, vm: Machine) -> None:
+    vm.start()
+    line("set", "web", "--memory", "2G")
+    planned = line("pending", "web", "--revert", "memory_max", "--dry-run")
+    wanted = [("memory_max", 2 * GIB, GIB), ("memory", 2 * GIB, GIB)]
+    assert [(each["field"], each["before"], each["after"]) for each in planned["changes"]] == wanted
+    line("pending", "web", "--revert", "memory_max")
+    assert (stored(vm).memory, line("pending", "web")) == (GIB, [])
+
+
 def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> None:
     vm.start()
     line("device", "add", "web", "tpm", "version=2.0")
@@ -241,7 +270,7 @@ def test_a_device_that_waits_is_taken_back_whole(line: Answers, vm: Machine) -> 
 def test_a_medium_is_brought_under_another_name_where_one_of_that_name_is_there(
     line: Answers, vm: Machine, tmp_path: Path
 ) -> None:
-    (tmp_path / "x.iso").write_bytes(bytes(2048))
+    (tmp_path / "x.iso").write_bytes(bytes(0x8001) + b"CD001")
     pools = vm.host.connection.pools
     there = "<volume><name>web-x.iso</name><capacity>2048</capacity></volume>"
     pools.create("default-pool", there, name="web-x.iso")

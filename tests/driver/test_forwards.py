@@ -58,6 +58,8 @@ def test_what_makes_no_sense_is_refused_with_all_its_problems(host: Host) -> Non
         add(host, "8080", "fwd:53/udp")
     with pytest.raises(NotFound, match="nobody"):
         add(host, "8080", "nobody:80")
+    with pytest.raises(Invalid, match="VM:PORT: no VM is named"):
+        add(host, "8080", ":80")
 
 
 def test_a_range_that_becomes_other_ports_has_an_end(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 
 from kvist.cli.main import main
 from kvist.cli.render import plain
-from kvist.errors import Conflict, Invalid, Unsupported
+from kvist.errors import Conflict, Denied, Invalid, Unsupported
+from kvist.guest.ssh import Target
 from kvist.resources.hosts.check import check
-from kvist.resources.hosts.host import Host, connect
+from kvist.resources.hosts.host import Host, beforehand, connect
+from kvist.resources.reaching import copying, reach
 from kvist.resources.reaching.copying import cp
 from kvist.resources.reaching.reach import execute, ssh, ssh_config
 from kvist.resources.reaching.screen import screenshot
+from kvist.resources.reaching.shutout import judge
 from kvist.resources.reaching.terminal import console
 from kvist.resources.vms.show import show
 
@@ -93,16 +97,74 @@ def test_all_that_is_known_is_plain_data_also_of_a_vm_that_somebody_else_made(ho
 def test_the_exit_code_of_a_host_check_says_whether_something_is_in_the_way(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from kvist.host import checks, netchecks
-    from kvist.host.checks import Finding
+    from kvist.host.checks import seen
+    from kvist.host.checks.finding import Finding, Remedy, Typed
 
     found = [Finding("module", True, "loaded"), Finding("flag", None, "not to be told")]
-    monkeypatch.setattr(checks, "kvm_findings", lambda: found)
-    monkeypatch.setattr(netchecks, "findings", lambda _seen: [])
-    assert check().exit == 0
-    found.append(Finding("device", False, "there is none", "modprobe kvm_intel"))
-    assert check().exit == 1
-    assert main(["host", "check", "-o", "json"]) == 1
-    assert json.loads(capsys.readouterr().out)[2] == {
+    monkeypatch.setattr(seen, "look", lambda _hand, **_: None)
+    monkeypatch.setattr(seen, "findings", lambda _seen: found)
+    here = beforehand("qemu:///system")
+    assert check(here).exit == 0
+    load = Typed(("modprobe", "kvm_intel"), ("modprobe", "-r", "kvm_intel"))
+    found.append(Finding("device", False, "there is none", Remedy((load,))))
+    assert check(here).exit == 1
+    assert main(["--host", "qemu:///system", "host", "check", "-o", "json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)[2] == {
         "check": "device", "ok": False, "proof": "there is none", "fix": "modprobe kvm_intel"
     }  # fmt: skip
+    assert json.loads(told.err)["hint"] == "kvist host check --fix"
+
+
+SSH = """#!/bin/sh
+echo "$0 $*" >> "{log}"
+echo "anna@uuid: Permission denied ({methods})." >&2
+exit 255
+"""
+ENDS_BY_ITSELF = """#!/bin/sh
+case "$*" in *BatchMode*) exit 0;; esac
+exit 255
+"""
+
+
+@pytest.fixture
+def answering(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A guest whose ssh answers; gives the place for programs that are to stand for ssh and scp."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for module in (reach, copying):
+        monkeypatch.setattr(module, "find_ssh", lambda _vm, _timeout=None: "192.0.2.7")
+    monkeypatch.setattr(copying, "greeting_address", lambda _vm: "192.0.2.7")
+    yield tmp_path
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("line", [("ssh", "test"), ("cp", "test:/etc/hosts", ".")], ids=" ".join)
+def test_a_guest_that_does_not_know_the_key_is_told_with_the_ways_in(
+    line: tuple[str, ...], answering: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ssh", "scp"):
+        program(answering / name, SSH.format(log=answering / "log", methods="publickey"))
+    assert main(["--host", "test:///default", *line, "--user", "anna"]) == 1
+    told = capsys.readouterr().err
+    assert 'cannot log in to VM "test" as "anna": its ssh does not know any key of yours (publickey)' in told
+    assert "hint:  kvist ssh test --user NAME or --key FILE; " in told
+    assert "kvist console test to put your key into ~anna/.ssh/authorized_keys" in told
+
+
+def test_a_command_that_ends_as_ssh_does_when_it_fails_is_no_failed_login(answering: Path, host: Host) -> None:
+    program(answering / "ssh", ENDS_BY_ITSELF)
+    assert ssh(host.vm("test"), command=("false",)) == 255
+
+
+def test_who_was_asked_for_a_password_has_been_told_by_ssh_itself(host: Host) -> None:
+    goal = Target("192.0.2.7", "uuid", user="anna")
+    judge(host.vm("test"), goal, "anna@uuid: Permission denied (publickey,password).", asked=True)
+    judge(host.vm("test"), goal, "ssh: connect to host 192.0.2.7 port 22: Connection refused")
+    with pytest.raises(Denied):
+        judge(host.vm("test"), goal, "anna@uuid: Permission denied (publickey,password).", asked=False)

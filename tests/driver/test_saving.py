@@ -57,6 +57,20 @@ def test_a_save_and_a_restore_that_are_taken_back_leave_all_as_it_was(host: kvis
     assert (vm.state, saved(vm), documents(host)) == before
 
 
+def test_a_saved_vm_is_listed_and_shown_as_saved_until_it_goes_on(host: kvist.Host, vm: Machine) -> None:
+    def listed() -> dict[str, str]:
+        return {row.name: row.state for row in host.vms.ls()}
+
+    assert listed() == {"vm000": "running", "vm001": "running"}
+    vm.save()
+    host.vm("vm001").stop(force=True)
+    assert listed() == {"vm000": "saved", "vm001": "off"}
+    assert (vm.show()["state"], vm.show()["saved"]) == ("saved", True)
+    vm.restore()
+    assert listed() == {"vm000": "running", "vm001": "off"}
+    assert vm.show()["state"] == "running"
+
+
 def test_saved_memory_is_thrown_away_only_when_that_is_asked_and_once(vm: Machine) -> None:
     assert not vm.save(discard=True).changed, "one that runs has nothing saved"
     assert vm.state.active

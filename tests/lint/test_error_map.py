@@ -7,7 +7,7 @@ from collections import Counter
 
 import libvirt
 
-from kvist.errors import Unreachable
+from kvist.errors import Conflict, Unreachable
 from kvist.virt.errors import GENERIC, LEVELS, MAPPED, translated
 
 PREFIX = "VIR_ERR_"
@@ -46,3 +46,10 @@ def test_a_host_whose_libvirtd_died_is_unreachable_and_says_what_to_look_at() ->
         error = translated(libvirt.libvirtError(words), 'find VM "web"')
         assert isinstance(error, Unreachable)
         assert "libvirtd" in error.hint
+
+
+def test_rules_of_libvirts_that_somebody_flushed_are_told_with_what_shows_them() -> None:
+    words = "internal error: Failed to apply firewall rules /usr/sbin/iptables -w: No chain/target/match by that name."
+    error = translated(libvirt.libvirtError(words), 'change ip-dhcp-host of network "lab"')
+    assert isinstance(error, Conflict)
+    assert "kvist net rules" in error.hint

@@ -114,7 +114,7 @@ def test_what_is_live_already_and_not_yet_stored_is_stored() -> None:
 
 def test_more_memory_than_the_maximum_waits_and_takes_the_maximum_along() -> None:
     made = running(Vm(memory=Size(1 << 32)))
-    assert told(made) == [("memory", "next boot")]
+    assert told(made) == [("memory", "next boot"), ("memory_max", "next boot")]
 
 
 def test_a_card_is_updated_by_its_own_document_with_all_that_we_do_not_know_in_it() -> None:

@@ -171,3 +171,12 @@ def test_a_quiet_line_prints_nothing_also_when_there_was_nothing_to_do(capsys: p
     assert capsys.readouterr().out == ""
     answer(Answer((), ()), Globals())
     assert capsys.readouterr().out == "nothing to do\n"
+
+
+def test_what_is_renamed_is_named_by_its_new_name(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [Change("web", "name", "web", "www"), Change("web", "title", None, "x"), Change("db", "name", "-", None)]
+    answer(Answer(changes, ["rename"]), Globals(output="name"))
+    assert capsys.readouterr().out == "www\ndb\n"
+    net = [Change("lan", "definition", "present", None), Change("office", "renamed_from", None, "lan")]
+    answer(Answer(net, ["rename"]), Globals(output="name"))
+    assert capsys.readouterr().out == "office\n"

@@ -21,6 +21,30 @@ NAMES = {
     "pool": ["default"],
     "filter": ["clean-traffic", "web"],
 }
+PARTS = {
+    ("nic", "web1"): ["52:54:00:00:00:01", "52:54:00:00:00:02"],
+    ("disk", "web1"): ["vda", "vdb"],
+    ("drive", "web1"): ["sda"],
+    ("device", "web1"): ["rng:0", "vda"],
+    ("reservation", "lab"): ["db", "web1"],
+    ("hostname", "lab"): ["db.lab"],
+    ("fw-rule", "web1"): ["1", "2"],
+    ("filter-rule", "web"): ["1"],
+    ("included", "web"): ["clean-traffic"],
+    ("port", "br0"): ["eth1"],
+    ("policed", "group:tier"): ["db", "group:tier"],
+    ("policed", ""): ["db", "group:tier"],
+    ("policed", "db"): ["db", "group:tier"],
+    ("forward", ""): ["53/udp", "8080"],
+    ("group", "add"): ["tier"],
+    ("trashed", ""): ["old"],
+    ("operation", ""): ["7"],
+    ("link", "br0"): ["eth2"],
+    ("link", "br9"): ["eth2"],
+    ("recipe", ""): ["debian-12", "micro"],
+    ("device-kind", "web1"): ["nic", "rng"],
+}
+"""What is a part of something, of what is named first behind the verb."""
 
 
 class Live:
@@ -29,9 +53,9 @@ class Live:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
 
-    def __call__(self, kind: str, where: str | None) -> Iterable[str]:
+    def __call__(self, kind: str, where: str | None, of: str) -> Iterable[str]:
         self.asked.append((kind, where))
-        return NAMES[kind]
+        return NAMES[kind] if kind in NAMES else PARTS[kind, of]
 
 
 @pytest.fixture
@@ -81,6 +105,39 @@ def words(line: str, live: Live) -> list[str]:
         ("kvist exec web1 -- ", []),
         ("kvist nosuch ", []),
         ("kvist completion ", ["bash", "zsh", "fish"]),
+        ("kvist nic set web1 ", ["52:54:00:00:00:01", "52:54:00:00:00:02"]),
+        ("kvist nic remove web1 52:54:00:00:00:02", ["52:54:00:00:00:02"]),
+        ("kvist disk set web1 ", ["vda", "vdb"]),
+        ("kvist disk remove web1 vdb", ["vdb"]),
+        ("kvist cdrom eject web1 --drive ", ["sda"]),
+        ("kvist device set web1 r", ["rng:0"]),
+        ("kvist device remove web1 ", ["rng:0", "vda"]),
+        ("kvist device ls web1 ", ["nic", "rng"]),
+        ("kvist device add web1 r", ["rng"]),
+        ("kvist net unreserve lab ", ["db", "web1"]),
+        ("kvist net host remove lab ", ["db.lab"]),
+        ("kvist forward add 8080 w", ["web1", "web2"]),
+        ("kvist forward remove 5", ["53/udp"]),
+        ("kvist fw allow ", ["db", "group:tier"]),
+        ("kvist fw allow db tcp/22 --from g", ["group:tier"]),
+        ("kvist fw allow web1 any --nic ", ["52:54:00:00:00:01", "52:54:00:00:00:02"]),
+        ("kvist fw block db ", ["group:tier"]),
+        ("kvist fw remove web1 ", ["1", "2"]),
+        ("kvist fw group add ", ["tier"]),
+        ("kvist fw trace tcp/22 --to w", ["web1", "web2"]),
+        ("kvist filter remove web ", ["1"]),
+        ("kvist filter exclude web ", ["clean-traffic"]),
+        ("kvist bridge add-port br0 ", ["eth2"]),
+        ("kvist bridge create br9 --port ", ["eth2"]),
+        ("kvist bridge remove-port br0 ", ["eth1"]),
+        ("kvist trash restore ", ["old"]),
+        ("kvist trash empty ", ["old"]),
+        ("kvist log ", ["show", "db", "web1", "web2"]),
+        ("kvist log show ", ["7"]),
+        ("kvist undo ", ["7"]),
+        ("kvist get w", ["web1", "web2"]),
+        ("kvist image build m", ["micro"]),
+        ("kvist cp web", ["web1:", "web2:"]),
     ],
 )
 def test_the_tab_key_offers_what_may_stand_there(line: str, offered: list[str], live: Live) -> None:
@@ -137,7 +194,7 @@ def test_files_are_offered_as_they_were_begun(tmp_path: Path, live: Live, monkey
 def test_bash_gets_what_it_takes_for_one_word(
     line: str, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def names(kind: str, _where: str | None) -> list[str]:
+    def names(kind: str, _where: str | None, _of: str) -> list[str]:
         return [*NAMES[kind], "odd name"]
 
     monkeypatch.setattr(livenames, "live_names", names)

@@ -12,15 +12,14 @@ from tests.unit.test_ruleset import recorded
 
 from kvist.guest.agent import Interface
 from kvist.guest.netlook import GuestLink, GuestNet, GuestRoute
-from kvist.host.checks import Finding
 from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
 from kvist.host.net.links import Link
 from kvist.host.net.listeners import Listener
-from kvist.host.net.passage import BRIDGED, FORWARD, Way
-from kvist.resources.netview.diagnosis.findings import ORDER, walk
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon, Way
+from kvist.resources.netview.diagnosis.findings import ORDER, Finding, walk
+from kvist.resources.netview.diagnosis.ours import Ours
 from kvist.resources.netview.diagnosis.situation import Situation
 from kvist.resources.netview.facts import Card, Net
-from kvist.resources.netview.wayout import Daemon
 from kvist.values import Cidr
 
 MAC, OWN, HOST, FAR = "52:54:00:00:00:0a", "192.168.122.50", "192.168.122.1", "203.0.113.9"
@@ -56,6 +55,7 @@ FINE = Situation(
     asked=True,
     way=Way("eth0", "10.0.0.1", "10.0.0.2"),
     reached=True,
+    ours=Ours("", ""),
     now=1000.0,
 )
 
@@ -225,6 +225,13 @@ BREAKS: list[tuple[str, Break, str, str]] = [
         lambda at: replace(at, rules=foreign("forward", Match("oifname", "==", "virbr0"))),
         "table inet guard stops packets on their way back: inet guard gate: drop it",
         PAST,
+    ),
+    ("policy", lambda at: replace(at, ours=Ours("table kvist-fw was flushed", "")), "not in force", "kvist fw restore"),
+    (
+        "forwards",
+        lambda at: replace(at, ours=Ours(None, "table kvist was flushed or changed")),
+        "its forwards are not in force: table kvist was flushed or changed",
+        "kvist forward restore",
     ),
 ]
 

@@ -106,7 +106,13 @@ class Setting(NamedTuple):
 @pytest.fixture
 def setting() -> Setting:
     memory, vms, said = Memory(WEB, SPOOF), list[tuple[str, str]](), list[str]()
-    domains = SimpleNamespace(both=lambda: [SimpleNamespace(name=name, live="", stored=text) for name, text in vms])
+    domains = SimpleNamespace(
+        both=lambda: [SimpleNamespace(name=name, live="", stored=text) for name, text in vms],
+        documents=lambda *, active=False: vms,
+        persistent=lambda name: name in dict(vms),
+        state=lambda name: SimpleNamespace(active=name in dict(vms)),
+        xml=lambda name, **_: dict(vms)[name],
+    )
     connection = cast("Any", SimpleNamespace(nwfilters=memory, domains=domains))
     site = Site(connection, report=lambda what, _share: said.append(what))
     host = cast("Any", SimpleNamespace(connection=connection, site=site))
@@ -138,17 +144,6 @@ def test_the_hosts_firewall_sees_the_rules_of_root_before_all_others(setting: Se
         ("web", "tcp"),
         ("c", "udp"),
     ]
-
-
-def test_a_rename_that_was_cut_off_is_taken_back_or_finished(setting: Setting) -> None:
-    (step,) = setting.filters.rename.plan("web", "www")
-    setting.memory.undefine("web")
-    step.undo(setting.site)
-    assert setting.memory.kept["web"] == WEB
-    setting.memory.undefine("web")
-    step.apply(setting.site)
-    step.verify(setting.site)
-    assert "www" in setting.memory.kept
 
 
 def test_the_list_says_who_uses_a_filter_and_which_are_libvirts_own(setting: Setting) -> None:
@@ -258,6 +253,21 @@ def test_a_filter_includes_another_once_with_the_values_said_last(setting: Setti
     assert not setting.filters.exclude.plan("a", "no-ip-spoofing")
 
 
+@pytest.mark.parametrize("kept", ["", "IP=10.0.0.2"], ids=["neither", "the second"])
+def test_a_filter_that_is_included_twice_is_included_once_with_the_values_said_last(
+    kept: str, setting: Setting
+) -> None:
+    include = "<filterref filter='no-ip-spoofing'><parameter name='IP' value='10.0.0.{}'/></filterref>"
+    twice = include.format(1) + include.format(2)
+    setting.memory.kept["a"] = f"<filter name='a'><uuid>u7</uuid>{twice}</filter>"
+    values = (kept or "IP=10.0.0.9",)
+    plan = setting.do(setting.filters.include.plan("a", "no-ip-spoofing", values))
+    assert "include no-ip-spoofing IP=10.0.0.1" in [change.before for change in plan.changes()]
+    includes = Library(setting.site.connection).includes("a")
+    assert [str(one.parameters[0].value) for one in includes] == [values[0].removeprefix("IP=")]
+    assert not setting.filters.include.plan("a", "no-ip-spoofing", values)
+
+
 def test_a_loop_of_includes_is_told_with_its_path(setting: Setting) -> None:
     for name, other in (("a", "web"), ("b", "a")):
         setting.do(setting.filters.create.plan(name))
@@ -272,16 +282,11 @@ def test_a_loop_of_includes_is_told_with_its_path(setting: Setting) -> None:
         setting.filters.include.plan("a", "no-ip-spofing", ("IP",))
 
 
-def test_a_filter_in_use_is_not_deleted_nor_renamed_and_its_users_are_named(setting: Setting) -> None:
+def test_a_filter_in_use_is_not_deleted_and_its_users_are_named(setting: Setting) -> None:
     setting.do(setting.filters.copy.plan("web", "shop"))
     setting.vms.append(("vm", VM))
-    plans: list[Callable[[], Plan]] = [
-        lambda: setting.filters.delete.plan(("web",)),
-        lambda: setting.filters.rename.plan("web", "www"),
-    ]
-    for plan in plans:
-        with pytest.raises(Refused, match='it is used by VM "vm"'):
-            plan()
+    with pytest.raises(Refused, match='it is used by VM "vm"'):
+        setting.filters.delete.plan(("web",))
     setting.vms.clear()
     setting.do(setting.filters.include.plan("shop", "web"))
     with pytest.raises(Refused, match='it is used by filter "shop"'):
@@ -293,15 +298,6 @@ def test_a_filter_in_use_is_not_deleted_nor_renamed_and_its_users_are_named(sett
     for step in reversed(plan_of_both.steps):
         step.undo(setting.site)
     assert setting.memory.kept["web"] == WEB
-
-
-def test_a_filter_is_renamed_with_its_identity_and_back(setting: Setting) -> None:
-    plan = setting.do(setting.filters.rename.plan("web", "www"))
-    assert setting.memory.uuid("www") == "u1" and "web" not in setting.memory.kept
-    assert not setting.filters.rename.plan("web", "www")
-    for step in plan:
-        step.undo(setting.site)
-    assert setting.memory.kept["web"] == WEB and "www" not in setting.memory.kept
 
 
 def test_a_copy_has_an_identity_of_its_own(setting: Setting) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
+from kvist.engine.step import Site
 from kvist.errors import Unsupported
-from kvist.resources.forwards.crossings import Led, Network, card_of, led
+from kvist.resources.forwards.crossings import Led, Network, card_of, led, wanted
 from kvist.specs.forward import Forward
 from kvist.values import Cidr
 from kvist.xml.document import Document
@@ -121,3 +125,21 @@ def test_a_vm_that_the_host_does_not_reach_is_refused_with_what_its_cards_are(
     with pytest.raises(Unsupported, match="cannot forward to VM") as refused:
         card_of("web", domain(*cards).root, NETWORKS, {})
     assert reason in refused.value.what
+
+
+def test_what_comes_and_goes_gives_the_table_that_is_read_when_it_is_written_down() -> None:
+    def site(*texts: str) -> Site:
+        said = "".join(f"<kvist:forward>{text}</kvist:forward>" for text in texts)
+        vm = domain(card("network", "network='lab'"), forwards=said).text()
+        lab = "<network><name>lab</name><forward mode='nat'/><ip address='10.9.0.1' prefix='24'/></network>"
+        networks = SimpleNamespace(
+            all=lambda: [SimpleNamespace(name="lab", bridge="virbr1")], stored=lambda: {"lab": lab}, leases=list
+        )
+        domains = SimpleNamespace(documents=lambda: [("web", vm)])
+        return Site(cast("Any", SimpleNamespace(domains=domains, networks=networks)))
+
+    first, second = "8000/tcp:8000", "8080/tcp:80"
+    both = wanted(site(first, second))
+    assert [str(opening.ports) for opening in both.openings] == ["8000/tcp", "8080/tcp"]
+    assert wanted(site(second), come=(Led("web", Forward.parse(first)),)) == both
+    assert wanted(site(first, second), gone=(Led("web", Forward.parse(first)),)) == wanted(site(second))

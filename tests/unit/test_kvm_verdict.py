@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kvist.host import checks, kvm, machine
-from kvist.host.kvm import Transcript, Verdict
+from kvist.host import kvm, machine
+from kvist.host.kvm import Transcript
 
 
 @pytest.fixture
@@ -146,26 +146,6 @@ def test_group_and_owner_count_as_the_kernel_counts_them(
         monkeypatch.setattr(pwd, "getpwnam", lambda name: mine)
         kvm.DEVICE.chmod(0o066)
         assert "may not open" in kvm.closed_to_qemu()
-
-
-def test_each_finding_of_a_broken_machine_says_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cpu_flags", frozenset)
-    monkeypatch.setattr(machine, "architecture", lambda: "x86_64")
-    monkeypatch.setattr(kvm, "DEVICE", Path("/nonexistent/kvm"))
-    found = {finding.check: finding for finding in checks.kvm_findings()}
-    assert list(found) == ["processor", "kernel module", "device", "permission", "guest"]
-    assert {name for name, finding in found.items() if finding.ok is False} >= {"processor", "device", "guest"}
-    assert all(finding.fix for finding in found.values() if finding.ok is False)
-    assert all(finding.proof for finding in found.values())
-
-
-def test_a_healthy_machine_has_nothing_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(machine, "cpu_flags", lambda: frozenset({"vmx"}))
-    monkeypatch.setattr(machine, "architecture", lambda: "x86_64")
-    monkeypatch.setattr(machine, "qemu_user", lambda: "root")
-    monkeypatch.setattr(kvm, "DEVICE", Path("/dev/null"))
-    monkeypatch.setattr(kvm, "probe", lambda **_: Verdict(True, "a Linux kernel starts under KVM", "Linux version 6"))
-    assert [(finding.ok, finding.fix) for finding in checks.kvm_findings()] == [(True, "")] * 5
 
 
 def test_the_user_of_qemu_is_the_one_in_its_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

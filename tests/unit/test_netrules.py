@@ -6,10 +6,9 @@ import pytest
 from tests.unit.test_ruleset import recorded
 
 from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
-from kvist.host.net.passage import BRIDGED, FORWARD
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon
 from kvist.resources.netview.facts import Net, net
 from kvist.resources.netview.rules import NetRule, Sight, told
-from kvist.resources.netview.wayout import Daemon
 from kvist.values import Cidr
 
 NAT = Net("default", True, "nat", "virbr0", "", (Cidr("192.168.122.1", 24),), True, True)
@@ -129,7 +128,9 @@ def test_what_is_dropped_in_a_chain_that_is_called_is_let_by_where_the_packet_ca
         (
             Chain("inet", "firewalld", "filter_FORWARD", (), "filter", "forward", 10, "drop"),
             "Firewalld",
-            "firewall-cmd --permanent --zone=libvirt --add-interface=virbr0 && firewall-cmd --reload",
+            " && ".join(
+                f"firewall-cmd {kept}--zone=libvirt --change-interface=virbr0" for kept in ("--permanent ", "")
+            ),
         ),
         (
             Chain("ip", "filter", "ufw-reject-forward", (), "filter", "forward", 0, "drop"),
@@ -171,12 +172,13 @@ def test_a_stop_that_cannot_be_told_for_sure_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("forward", "mode"),
-    [("", "isolated"), ("<forward/>", "nat"), ("<forward mode='route' dev='eth1'/>", "route")],
+    [("", "isolated"), ("<forward mode='nat'/>", "nat"), ("<forward mode='route' dev='eth1'/>", "route")],
 )
 def test_a_network_is_read_from_its_document(forward: str, mode: str) -> None:
     found = net(
         f"<network><name>lab</name>{forward}<bridge name='virbr3' zone='lab'/><dns enable='no'/>"
-        "<ip address='10.3.0.1' netmask='255.255.255.0'><dhcp/></ip><ip family='ipv6' address='fd00::1' prefix='64'/>"
+        "<ip address='10.3.0.1' netmask='255.255.255.0'><dhcp><range start='10.3.0.2' end='10.3.0.9'/></dhcp></ip>"
+        "<ip family='ipv6' address='fd00::1' prefix='64'/>"
         "</network>",
         active=True,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from kvist.errors import Failed
+from kvist.errors import Conflict
 from kvist.host.firewall import nft
-from kvist.host.firewall.crossing import BACK, OURS, Card, Crossing, Exposure, Opening, check_keys
+from kvist.host.firewall.apart import check_apart
+from kvist.host.firewall.crossing import BACK, OURS, Card, Crossing, Exposure, Opening
 from kvist.host.firewall.nft import Chain, Hook, Map, Table
 from kvist.values import Mac, PortRange
 
@@ -124,9 +125,12 @@ def test_a_card_is_known_by_a_mark_that_leaves_the_other_bits_alone() -> None:
 
 
 def test_two_cards_that_end_alike_are_refused() -> None:
-    with pytest.raises(Failed, match="end alike"):
-        check_keys((WEB, WEB._replace(mac=Mac.parse("02:00:00:66:c3:77"))))
-    check_keys((WEB, WEB))
+    with pytest.raises(Conflict) as refused:
+        check_apart(((WEB.mac, "web"), ("02:00:00:66:c3:77", "db")), "forwards")
+    told = f'forwards cannot tell card 02:00:00:66:c3:77 of VM "db" from card {WEB.mac} of VM "web"'
+    assert refused.value.what.startswith(told)
+    assert refused.value.hint == "kvist nic remove db 02:00:00:66:c3:77 && kvist nic add db NETWORK"
+    check_apart(((WEB.mac, "web"), (WEB.mac.upper(), "twin")), "forwards")
 
 
 def test_what_was_told_of_a_card_is_remembered_until_somebody_knows_better() -> None:

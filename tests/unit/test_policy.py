@@ -168,3 +168,8 @@ def test_what_cannot_be_read_lets_nothing_pass_and_is_told() -> None:
     assert read(("allow tcp/22", "nonsense")) == Policy(blocked=True)
     assert "nonsense" in unreadable(("allow tcp/22", "nonsense"))
     assert unreadable(("allow tcp/22",)) == ""
+
+
+def test_a_service_that_is_called_by_its_name_is_answered_with_its_port() -> None:
+    with pytest.raises(ValueError, match=r'"ssh" is not a protocol .*; ssh is tcp/22'):
+        Service.parse("ssh")

@@ -168,3 +168,12 @@ def test_all_mistakes_of_a_file_are_reported_at_once() -> None:
         ".vms.web.nics[1].link",
         ".vms.web.disks[0].bus",
     ]
+
+
+def test_a_model_of_card_that_nobody_has_is_refused_and_those_there_are_named() -> None:
+    with pytest.raises(
+        Invalid, match=r'"virtoi" is not one of virtio, .*usb-net or [0-9]+ rare ones; virtio\?'
+    ) as wrong:
+        parse_options(Nic, "lab,model=virtoi", path="--nic")
+    assert wrong.value.problems[0].path == "--nic.model"
+    assert parse_options(Nic, "lab,model=i82551").model == "i82551"

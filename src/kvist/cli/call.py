@@ -104,9 +104,10 @@ class _Call:
         if self.verb.subject is Subject.NOTHING:
             self._confirm()
             return self._show(self._reporting(load(self.verb)))
-        from kvist.resources.hosts.host import connect
+        from kvist.resources.hosts.host import beforehand, connect
 
-        host = connect(
+        reach = beforehand if self.verb.subject is Subject.PLACE else connect
+        host = reach(
             self.chosen.host, report=self.progress.report, asked=self.chosen.asked, patience=self.chosen.patience
         )
         if self.choice is not None and self.choice.several:
@@ -124,7 +125,7 @@ class _Call:
         owner: Any = host
         if subject in (Subject.VM, Subject.MANY):
             owner = getattr(host.vm(name), self.verb.part) if self.verb.part else host.vm(name)
-        elif subject not in (Subject.HOST, Subject.NOTHING):
+        elif subject not in (Subject.HOST, Subject.PLACE, Subject.NOTHING):
             owner = getattr(host, subject.value)
         function = load(self.verb)
         if ":" in self.verb.target and "." in self.verb.target.partition(":")[2]:
@@ -152,6 +153,7 @@ class _Call:
     def _operate(self, target: Any) -> int:
         from kvist.cli.render import answer, virsh, would
         from kvist.engine.step import Disruption
+        from kvist.errors import KvistError
 
         plan: Plan
         if self.chosen.dry_run:
@@ -167,6 +169,12 @@ class _Call:
         self.progress.fleeting = self.chosen.output == "table"
         try:
             done = target.allowing(allow, virsh if self.chosen.show_virsh else None)(**self.values)
+        except KvistError as error:
+            # It is done, and what came after it failed: both are told.
+            if (told := error.done) is not None and told.changed:
+                self.progress.end()
+                answer(told, self.chosen)
+            raise
         finally:
             self.progress.end()
             self.progress.fleeting = False
@@ -258,6 +266,6 @@ class _Call:
             raise KeyboardInterrupt
 
     def _say_next(self) -> None:
-        name = self.names[0] if self.names else str(self.values.get("name", ""))
+        name = str(self.values.get("new", "")) or (self.names[0] if self.names else str(self.values.get("name", "")))
         if self.verb.then and not self.chosen.quiet and self.chosen.output == "table" and sys.stderr.isatty():
             sys.stderr.write(f"next: {self.verb.then.format(name=name)}\n")

@@ -22,8 +22,9 @@ class Candidate(NamedTuple):
     doc: str = ""
 
 
-Live = Callable[[str, str | None], Iterable[str]]
-"""Gives the live names of a kind (`vm`) on the host that the line names, or on the one that is taken without."""
+Live = Callable[[str, str | None, str], Iterable[str]]
+"""Gives the live names of a kind (`vm`) on the host that the line names, or on the one that is taken without; of what
+is a part of something (`nic`), those of the thing that is named first behind the verb."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -87,7 +88,8 @@ class _Line:
                 self.waiting = name
         else:
             self.words.append(word)
-            if not self.depth and (found := find(self.words)):
+            # `log` is a verb, and `log show` another.
+            if self.depth <= 1 and (found := find(self.words)) and found[1] > self.depth:
                 self._verb(spelled(found[0]), found[1])
 
     def _skipped(self, option: str, word: str) -> bool:
@@ -120,6 +122,9 @@ class _Line:
         elif not self.depth:
             yield from self._verbs()
         else:
+            if self.depth == len(self.words) == 1:
+                # A noun that is a verb as well.
+                yield from self._verbs()
             yield from self._at_place(last)
 
     def _verbs(self) -> Iterator[Candidate]:
@@ -148,7 +153,7 @@ class _Line:
         fixed = {"output": OUTPUTS, "allow": ALLOWED}
         if option in VALUES and option not in self.options:
             kind = VALUES[option]
-            yield from map(Candidate, self.live("host", None) if kind == "host" else fixed.get(kind, ()))
+            yield from map(Candidate, self.live("host", None, "") if kind == "host" else fixed.get(kind, ()))
             return
         known = self.options.get(option, {})
         if "spec" in known:
@@ -184,12 +189,15 @@ class _Line:
     def _of(self, known: Mapping[str, Any], typed: str) -> Iterator[Candidate]:
         yield from map(Candidate, known.get("choices", ()))
         kind = known.get("complete", "")
-        if kind == "file":
+        if kind in ("file", "place"):
             from kvist.resources.hosts.livenames import paths
 
             yield from map(Candidate, paths(typed))
+            if kind == "place" and "/" not in typed:
+                yield from (Candidate(f"{name}:") for name in self.live("vm", self.host, ""))
         elif kind:
-            yield from map(Candidate, self.live(kind, self.host))
+            of = self.words[self.depth] if len(self.words) > self.depth else ""
+            yield from map(Candidate, self.live(kind, self.host, of))
 
 
 def _firsts(verbs: Iterable[Verb]) -> Iterator[Candidate]:

@@ -110,7 +110,12 @@ def would(plan: Plan, chosen: Globals) -> None:
 
 
 def _names(changes: Iterable[Change]) -> None:
-    _out("".join(f"{name}\n" for name in dict.fromkeys(change.subject for change in changes)))
+    told = tuple(changes)
+    # What is renamed is known by its new name from then on.
+    now = {change.subject: str(change.after) for change in told if change.field == "name" and change.after}
+    now |= {str(change.after): change.subject for change in told if change.field == "renamed_from"}
+    names = dict.fromkeys(now.get(change.subject, change.subject) for change in told)
+    _out("".join(f"{name}\n" for name in names))
 
 
 def virsh(plan: Plan) -> None:
@@ -221,7 +226,7 @@ def cell(value: Any) -> str:
         return _span(float(value))
     if isinstance(value, list | tuple) and not _prints_itself(value):
         return ", ".join(cell(each) for each in value) or "-"
-    return str(value)
+    return str(value) or "-"
 
 
 def _span(seconds: float) -> str:

@@ -73,6 +73,8 @@ def entries() -> Iterator[Entry]:
         for verb in verbs:
             yield _entry(verb, heading)
     for noun in NOUNS.values():
+        if noun.plain:
+            yield _entry(noun.plain, noun.name)
         for verb in noun.verbs:
             yield _entry(verb, noun.name)
 

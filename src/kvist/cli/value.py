@@ -38,9 +38,18 @@ def read_value(kind: Any, ask: Ask, word: Any, where: str) -> Any:
             return kind(word)
         if hasattr(kind, "parse"):
             return kind.parse(word)
-        return kind(word) if kind in (int, float) else word
+        if kind in (int, float):
+            return _number(kind, word)
+        return word
     except ValueError as wrong:
         raise Invalid(str(wrong), path=where) from wrong
+
+
+def _number(kind: type[int] | type[float], word: str) -> int | float:
+    try:
+        return kind(word)
+    except ValueError:
+        raise ValueError(f'"{word}" is not a {"whole number" if kind is int else "number"}') from None
 
 
 def read_all(read: Callable[[Any], Any], words: Sequence[Any]) -> tuple[Any, ...]:

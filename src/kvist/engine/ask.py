@@ -24,7 +24,7 @@ class Ask(NamedTuple):
     doc: str
     metavar: str = ""
     complete: str = ""
-    """What completes it: `vm`, `image`, `network`, `bridge`, `filter`, `pool`, `sandbox`, `file`."""
+    """What completes it: a kind that `resources/hosts/livenames.py` knows, `file`, or `place`: here or in a VM."""
     parse: Callable[[str], Any] | None = None
     first: tuple[str, ...] = ()
     """Sub-keys that bare words set, for a device: `--nic lab` is `--nic network=lab`."""

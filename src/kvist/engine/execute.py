@@ -76,7 +76,11 @@ def _finish(plan: Plan, at: Site) -> Answer:
         if step.after_commit:
             # No line that is taken away again: it may hand the terminal to the guest.
             at.report(step.describe(), 1.0)
-            step.apply(at)
+            try:
+                step.apply(at)
+            except KvistError as error:
+                error.done = Answer(plan.changes(), plan.steps)
+                raise
     return Answer(plan.changes(), plan.steps)
 
 

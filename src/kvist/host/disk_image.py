@@ -11,6 +11,10 @@ from kvist.host.run import need, run
 from kvist.values import Size
 
 SECTOR = 512
+VOLUME_SET = 0x8000
+"""Where a medium says what is on it: behind the 16 blocks that are left for whoever boots from it."""
+STANDARDS = {b"CD001": 1, b"BEA01": 1, b"NSR02": 1, b"NSR03": 1, b"CDROM": 9}
+"""Names of the standards of media, and where each stands in that block: ISO 9660 (hybrids too), UDF, High Sierra."""
 
 
 class ImageInfo(NamedTuple):
@@ -45,6 +49,11 @@ def examine(path: Path, root: Path = Path("/"), *, form: str | None = None, medi
             raise Corrupt(f'"{shown}" is empty')
         if path.is_file() and _begins_as_qcow2(path):
             raise Corrupt(f'"{shown}" is a disk image of format qcow2, not a medium', hint=f"--disk {shown}")
+        if path.is_file() and form is None and not _is_medium(path):
+            raise Corrupt(
+                f'"{shown}" is no medium: it has neither an ISO 9660 nor a UDF file system',
+                hint=f"if a guest reads it all the same: --disk {shown},device=cdrom,format=raw",
+            )
         return "raw"
     try:
         found = inspect(path)
@@ -67,6 +76,13 @@ def examine(path: Path, root: Path = Path("/"), *, form: str | None = None, medi
 def _begins_as_qcow2(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"QFI\xfb"
+
+
+def _is_medium(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(VOLUME_SET)
+        block = file.read(16)
+    return any(block.startswith(name, at) for name, at in STANDARDS.items())
 
 
 def _shown(path: Path, root: Path) -> str:

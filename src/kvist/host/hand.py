@@ -9,6 +9,9 @@ from pathlib import Path, PurePosixPath
 from kvist.errors import CommandFailed, Denied, Failed, Unsupported
 from kvist.host.run import Result, run
 
+READ = 'test -e "$0" || exit 44; exec cat "$0"'
+WRITE = 'mkdir -p "$(dirname "$0")" && cat > "$0.kvist-new" && chmod "$1" "$0.kvist-new" && mv "$0.kvist-new" "$0"'
+MISSING = 44
 ABSENT = 127
 """What a shell and nsenter say of a program that is not there. Source: POSIX, 2.8.2, exit status for commands."""
 
@@ -71,9 +74,12 @@ class Hand:
                 return None
             except OSError as wrong:
                 raise _refused("read", path, wrong) from wrong
-        if self.run(["test", "-e", path], check=False).code:
+        done = self.run(["sh", "-c", READ, path], check=False)
+        if done.code == MISSING:
             return None
-        return self.run(["cat", path]).text
+        if done.code:
+            raise CommandFailed(f'cannot read "{path}": {done.complaint}')
+        return done.text
 
     def write(self, path: str, text: str, *, mode: int = 0o644) -> None:
         """Write a file whole or not at all; its directory is made. A file of the kernel's is written in place."""
@@ -81,11 +87,7 @@ class Hand:
             self.run(["tee", path], input=text.encode())
             return
         if not self.here:
-            new = f"{path}.kvist-new"
-            self.run(["mkdir", "-p", str(PurePosixPath(path).parent)])
-            self.run(["tee", new], input=text.encode())
-            self.run(["chmod", f"{mode:o}", new])
-            self.run(["mv", new, path])
+            self.run(["sh", "-c", WRITE, path, f"{mode:o}"], input=text.encode())
             return
         place = self._seen(path)
         new_file = place.with_name(f".{place.name}.kvist-{os.getpid()}")

@@ -37,7 +37,12 @@ def memory_available() -> Size:
 
 def cpu_flags() -> frozenset[str]:
     """Give the features of the processor as Linux names them; `vmx` or `svm` is hardware virtualisation on x86."""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return flags_in(Path("/proc/cpuinfo").read_text())
+
+
+def flags_in(cpuinfo: str) -> frozenset[str]:
+    """Give the features that /proc/cpuinfo of some machine lists."""
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     return frozenset(found[1].split()) if found else frozenset()
 
 
@@ -46,25 +51,21 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def is_wsl() -> bool:
-    """Tell whether this is Linux in Windows (WSL 2), where KVM depends on .wslconfig."""
-    return "microsoft" in platform.release().lower()
-
-
-def has_systemd() -> bool:
-    """Tell whether systemd runs the services here. Source: sd_booted(3)."""
-    return Path("/run/systemd/system").is_dir()
-
-
 def qemu_user() -> str:
     """Give the user that the system libvirt runs QEMU as: from qemu.conf, else the distribution's, else root."""
     from pwd import getpwall
 
     try:
-        chosen = re.findall(r'^\s*user\s*=\s*"\+?([^"]+)"', QEMU_CONF.read_text(), re.MULTILINE)
+        chosen = user_in(QEMU_CONF.read_text())
     except OSError:  # not installed, or (0600 on Debian) not for us to read
-        chosen = []
+        chosen = ""
     if chosen:
-        return str(chosen[-1])
+        return chosen
     known = {entry.pw_name for entry in getpwall()}
     return next((user for user in QEMU_USERS if user in known), "root")
+
+
+def user_in(conf: str) -> str:
+    """Give the user that a qemu.conf names for QEMU; empty where it names none."""
+    chosen = re.findall(r'^\s*user\s*=\s*"\+?([^"]+)"', conf, re.MULTILINE)
+    return str(chosen[-1]) if chosen else ""

@@ -33,8 +33,9 @@ def kept(hand: Hand) -> dict[str, str]:
 
 def overruled(hand: Hand, key: str, value: str) -> str:
     """Name the file that says otherwise and is read later at boot; empty when none does."""
-    later = [f"/etc/sysctl.d/{name}" for name in hand.names("/etc/sysctl.d") if name > KEPT.rpartition("/")[2]]
-    for file in (*later, "/etc/sysctl.conf"):
+    ours = KEPT.rpartition("/")[2]
+    later = [name for name in hand.names("/etc/sysctl.d") if name > ours and name.endswith(".conf")]
+    for file in (*(f"/etc/sysctl.d/{name}" for name in later), "/etc/sysctl.conf"):
         for line in (hand.read(file) or "").splitlines():
             name, _, said = line.partition("=")
             if name.strip().replace("/", ".") == key and said.strip() != value:

@@ -91,7 +91,20 @@ NOUNS = (
         "host",
         "The machine that VMs run on.",
         (
-            Verb("check", "Find out whether VMs can run here, and how to mend it.", NONE, "hosts.check:check"),
+            Verb(
+                "check",
+                "Find out whether VMs can run on a host, and mend it.",
+                Subject.PLACE,
+                "hosts.check:check",
+                instead=("hosts.check:mend", "fix"),
+            ),
+            Verb(
+                "setup",
+                "Install what VMs need on a host, and start it.",
+                Subject.PLACE,
+                "hosts.setup:setup",
+                then="kvist host check",
+            ),
             Verb("show", "Show which host a line acts on, and why.", Subject.HOST, "hosts.naming:show"),
             Verb(
                 "ls",

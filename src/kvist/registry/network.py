@@ -197,6 +197,8 @@ NOUNS = (
             Verb("confirm", "Keep a change made with --confirm.", FW, "firewall.confirming:confirm"),
             Verb("revert", "Take a change made with --confirm back.", FW, "firewall.confirming:revert"),
             Verb("restore", "Put all policies in force again.", FW, "firewall.firewall:Firewall.restore"),
+            Verb("backend", "Let policies stand on nft or nwfilter.", FW, "firewall.choosing:backend"),
+            Verb("backends", "List what policies can stand on.", FW, "firewall.choosing:backends"),
         ),
     ),
 )

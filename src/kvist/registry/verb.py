@@ -19,6 +19,8 @@ class Subject(Enum):
     """The same for each of several names."""
     HOST = "host"
     """A connected host."""
+    PLACE = "place"
+    """A host whose libvirt need not answer, or not even be there."""
     NOTHING = "nothing"
     """A plain function that needs no connection."""
     # All others are what a host has by that name: `host.networks`.

@@ -36,6 +36,22 @@ ANY: Final = "any"
 ALLOW, DENY, REJECT = "allow", "deny", "reject"
 VERDICTS: Final = (ALLOW, DENY, REJECT)
 """What rules and defaults may say. Who sent a packet is told that it was rejected, and not that it was denied."""
+_CALLED = {
+    "ssh": "tcp/22",
+    "telnet": "tcp/23",
+    "smtp": "tcp/25",
+    "dns": "udp/53",
+    "http": "tcp/80",
+    "ntp": "udp/123",
+    "https": "tcp/443",
+    "smb": "tcp/445",
+    "mysql": "tcp/3306",
+    "rdp": "tcp/3389",
+    "postgres": "tcp/5432",
+    "vnc": "tcp/5900",
+    "ping": "icmp/echo-request",
+}
+"""What people call services, and rules by their ports."""
 _PORTS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}")
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -58,7 +74,8 @@ class Service(NamedTuple):
         if protocol == "all":
             protocol = "any"
         if protocol not in PROTOCOLS:
-            raise ValueError(f'"{protocol}" is not a protocol that rules know: {", ".join(PROTOCOLS)}')
+            meant = f"; {protocol} is {_CALLED[protocol]}" if protocol in _CALLED else ""
+            raise ValueError(f'"{protocol}" is not a protocol that rules know: {", ".join(PROTOCOLS)}{meant}')
         if not slash:
             return cls(protocol)
         if protocol == "icmp":

@@ -85,6 +85,11 @@ class Connection:
             raise _unopened(uri, failed[0])
         raise Unreachable(f'host "{uri}" did not answer within {timeout:g} s', hint=_way_out(uri))
 
+    @classmethod
+    def later(cls, uri: str) -> Connection:
+        """Give a connection that is opened when something is asked of libvirt, if ever."""
+        return _Later(uri)
+
     def close(self) -> None:
         """Close the connection; the handle is not usable afterwards."""
         with calling(f'close the connection to "{self.uri}"'):
@@ -196,6 +201,25 @@ class Connection:
         with calling("ask for the host's processors"):
             info: list[Any] = self.handle.getInfo()
         return int(info[2])
+
+
+class _Later(Connection):
+    """A connection of which nothing has been asked yet: work on a host that its libvirt has no part in."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @cached_property
+    def handle(self) -> libvirt.virConnect:
+        return Connection.open(self.uri).handle
+
+    def close(self) -> None:
+        if "handle" in vars(self):
+            super().close()
+
+    @property
+    def alive(self) -> bool:
+        return "handle" not in vars(self) or super().alive
 
 
 def _unopened(uri: str, error: libvirt.libvirtError) -> KvistError:

@@ -43,6 +43,15 @@ class Snapshot(NamedTuple):
     memory_max: int
     cpu_time: float
     disks: tuple[DiskFigures, ...]
+    saved: bool = False
+    """Its memory is on disk (libvirt's managed save), and its next start goes on from there."""
+    unasked: bool = False
+    """The guest's balloon driver has not run since its boot: `memory` is all there is, whatever it was given."""
+
+    @property
+    def doing(self) -> str:
+        """The word for what it does: its state, or `saved`."""
+        return "saved" if self.saved and not self.state.active else self.state.value
 
 
 class Documents(NamedTuple):
@@ -101,7 +110,12 @@ class Domains:
                 if error.get_error_code() not in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
                     raise
                 records = self._handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
-            return sorted((_snapshot(domain, figures) for domain, figures in records), key=lambda one: one.name)
+            # The figures do not tell it, and only what is off can be saved.
+            off = any(_STATES[figures["state.state"]] is State.OFF for _, figures in records)
+            kept = self._handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE) if off else ()
+            saved = {domain.UUID() for domain in kept}
+            shots = (_snapshot(domain, figures, domain.UUID() in saved) for domain, figures in records)
+            return sorted(shots, key=lambda one: one.name)
 
     def state(self, name: str) -> State:
         """Read the state of one VM."""
@@ -307,7 +321,7 @@ class Domains:
             return ConsoleStream(stream)
 
 
-def _snapshot(domain: libvirt.virDomain, figures: dict[str, Any]) -> Snapshot:
+def _snapshot(domain: libvirt.virDomain, figures: dict[str, Any], saved: bool) -> Snapshot:
     state = _STATES[figures["state.state"]]
     if "balloon.maximum" not in figures and "vcpu.current" not in figures:
         # The test driver has no figures but those of virDomainGetInfo.
@@ -333,4 +347,7 @@ def _snapshot(domain: libvirt.virDomain, figures: dict[str, Any]) -> Snapshot:
             for index in range(int(figures.get("block.count", 0)))
             if f"block.{index}.name" in figures
         ),
+        saved=saved,
+        # What the driver says of the guest when it begins is what sets this clock.
+        unasked=figures.get("balloon.last-update") == 0,
     )

@@ -151,6 +151,8 @@ _CAUSES: tuple[tuple[str, type[KvistError], str], ...] = (
     ("Guest agent is not responding", GuestFailed, "the guest is still starting, or its qemu-guest-agent has stopped"),
     ("Cannot allocate memory", Exhausted, ""),
     ("in use by another", Conflict, ""),
+    ("referenced filter 'kvist-fw-", Conflict, "kvist fw restore"),
+    ("Failed to apply firewall rules", Conflict, "see which of libvirt's rules are gone: kvist net rules NETWORK"),
     ('Failed to get "write" lock', Conflict, "another VM or program has this disk open"),
 )
 

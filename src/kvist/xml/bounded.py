@@ -59,3 +59,7 @@ class Ceiling(Field):
             current = self.current.read(tree)
             self.current.write(node, min(before if current is UNSET else current, value), order)
         self.top.write(node, value, order)
+
+
+BOUND = (Level, Ceiling)
+"""Both: what is written to one may take the other along."""

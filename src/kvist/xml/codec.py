@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from kvist.values import Cidr, CpuSet, Duration, Mac, Name, PciAddress, Size
@@ -50,15 +50,16 @@ class Codec(Generic[T]):
         return f"<codec {self.name}>"
 
 
-def choice(*words: str, open: bool = False) -> Codec[str]:
-    """Accept one of some words; with `open`, they are only the ones worth proposing."""
+def choice(*words: str, open: bool = False, rarely: Sequence[str] = ()) -> Codec[str]:
+    """Accept one of some words; with `open`, they are only the ones worth proposing, with `rarely` there are more."""
 
     def parse(text: str) -> str:
-        if not open and text not in words:
-            raise ValueError(f'"{text}" is not one of {", ".join(words)}{_nearest(text, words)}')
+        if not open and text not in words and text not in rarely:
+            more = f" or {len(rarely)} rare ones" if rarely else ""
+            raise ValueError(f'"{text}" is not one of {", ".join(words)}{more}{_nearest(text, (*words, *rarely))}')
         return text
 
-    return Codec("choice", str, parse=parse, choices=words, open=open)
+    return Codec("choice", str, parse=parse, choices=words, open=open or bool(rarely))
 
 
 def switch(true: str, false: str, name: str = "") -> Codec[bool]:

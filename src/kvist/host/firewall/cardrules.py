@@ -393,8 +393,8 @@ def _honest(card: Guarded) -> list[Rule]:
         ("arp", "saddr", "ether", "!=", mac, *said),
         *((*match, *said) for match in DHCP_GIVEN),
         ("icmpv6", "type", ROUTER_ADVERT, *said),
-        (*advert, "!=", one_of(f"0x{_hex(one)}" for one in _sixes(card)), *said),
-        ("ip6", "saddr", "!=", one_of((*_sixes(card), "::")), *said),
+        (*advert, "!=", one_of(f"0x{_hex(one)}" for one in sixes(card)), *said),
+        ("ip6", "saddr", "!=", one_of((*sixes(card), "::")), *said),
         ("arp", "saddr", "ip", NOBODY, "return"),
         *asked,
         ("ether", "type", "arp", *said),
@@ -404,7 +404,7 @@ def _honest(card: Guarded) -> list[Rule]:
     ]
 
 
-def _sixes(card: Guarded) -> list[str]:
+def sixes(card: Guarded) -> list[str]:
     """Give the IPv6 addresses that a card may have: those that are known, and those that its MAC address makes."""
     from ipaddress import IPv6Address
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import Failed
 from kvist.host.firewall.nft import Chain, Hook, Map, Rule, Table, address, interface, mark, number, one_of
 from kvist.values import Mac, PortRange
 
@@ -205,12 +204,3 @@ def _masked_cards(cards: tuple[Card, ...]) -> tuple[Rule, ...]:
     return tuple(
         ("oifname", interface(card.bridge), "ct", "mark", mark(card.key), "masquerade") for card in cards if card.masked
     )
-
-
-def check_keys(cards: tuple[Card, ...]) -> None:
-    """Raise Failed when two cards cannot be told apart by their marks."""
-    by_key: dict[int, Card] = {}
-    for card in cards:
-        other = by_key.setdefault(card.key, card)
-        if other.mac != card.mac:
-            raise Failed(f"cards {other.mac} and {card.mac} end alike: forwards cannot tell them apart")

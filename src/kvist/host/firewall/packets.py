@@ -76,10 +76,10 @@ def fate(rules: Ruleset, hook: str, packet: Packet) -> Fate:
     last = Fate("accept")
     for chain in rules.hooked(hook, FAMILIES[packet.version]):
         here = through(rules, chain, packet)
-        sure = last.sure and here.sure
         if here.stopped:
-            return here._replace(sure=sure)
-        last = (here if here.rule is not None else last)._replace(sure=sure)
+            # An earlier chain that may have let it by, or may have stopped it, makes that no less sure.
+            return here
+        last = (here if here.rule is not None else last)._replace(sure=last.sure and here.sure)
     return last
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Written by kvist, and removed by it with the last port forward, exposed network and firewall policy of this host.
+# Written by kvist, and removed by it with the last of this host's port forwards, exposed networks, policies and passes.
 # Puts them in force again; libvirt's hooks call it when a network or a guest has started. Needs nothing of kvist's.
 #
 #   restore             all of it
@@ -45,7 +45,35 @@ if [ "$1" = firewall ]; then
 fi
 
 [ ! -f "$at/firewall.nft" ] || firewall <"$at/firewall.nft" || wrong=1
+
+# Rules in chains of others (Docker, somebody's own table) that let bridges of guests by: kvist host check --fix.
+let_by() {
+    case "$1" in
+    nft)
+        nft list chain $5 "$4" | grep -q "^[[:space:]]*${2}ifname \"$3\" accept\$" ||
+            nft insert rule $5 "$4" "${2}ifname" "$3" accept
+        ;;
+    *)
+        "$1" -w 10 -t "$5" -C "$4" "-$2" "$3" -j ACCEPT || "$1" -w 10 -t "$5" -I "$4" "-$2" "$3" -j ACCEPT
+        ;;
+    esac
+}
+if [ -f "$at/passes" ]; then
+    while read -r tool bridge chain table; do
+        for way in i o; do
+            # Where a chain is gone, it stops nobody.
+            let_by "$tool" "$way" "$bridge" "$chain" "$table" 2>/dev/null || :
+        done
+    done <"$at/passes"
+fi
+
 [ -f "$at/crossing.nft" ] || exit "${wrong:-0}"
+
+# Where no systemd has it running, the watch on firewalld is begun here; one that runs already stays the only one.
+if [ -x "$at/watch" ] && [ ! -d /run/systemd/system ]; then
+    setsid "$at/watch" </dev/null >/dev/null 2>&1 9<&- &
+fi
+
 nft -f "$at/crossing.nft" || exit 1
 
 # libvirt rejects what is new on its way to a NAT network, and a verdict in a table of one's own does not outweigh that:

@@ -105,6 +105,20 @@ class Ruleset(NamedTuple):
         """Tell whether there is a chain whose name begins so."""
         return any(chain.name.startswith(prefix) for chain in self.chains.values())
 
+    def base(self, chain: Chain) -> Chain:
+        """Find the chain with the hook by which packets come to this one; itself where none calls it."""
+        calls: dict[str, Chain] = {}
+        for each in self.table(chain.family, chain.table):
+            for rule in each.rules:
+                if rule.verdict in ("jump", "goto"):
+                    calls.setdefault(str(rule.target), each)
+        seen: set[str] = set()
+        at = chain
+        while not at.hook and at.name in calls and at.name not in seen:
+            seen.add(at.name)
+            at = calls[at.name]
+        return at
+
 
 EMPTY = Ruleset({}, {})
 

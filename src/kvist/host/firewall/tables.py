@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.errors import CommandFailed, Denied, Failed, Unsupported
+from kvist.errors import CommandFailed, Denied, Unsupported
 from kvist.host.firewall import nft, refusing, restoring
 from kvist.host.firewall.cardrules import (
     ANSWER,
@@ -255,12 +255,3 @@ def check_tools(hand: Hand) -> None:
             raise Unsupported(f'program "{program}" is not installed on the host', hint=f"apt install {package}")
     if hand.run(["id", "-u"]).text.strip() != "0":
         raise Denied("the firewall of the host is root's", hint="sudo kvist fw block web")
-
-
-def check_keys(macs: tuple[str, ...]) -> None:
-    """Raise Failed when two cards cannot be told apart by their marks."""
-    by_key: dict[int, str] = {}
-    for mac in macs:
-        other = by_key.setdefault(key_of(mac), mac)
-        if other != mac:
-            raise Failed(f"cards {other} and {mac} end alike: rules cannot tell them apart")

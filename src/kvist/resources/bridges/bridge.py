@@ -14,16 +14,19 @@ from kvist.host.net.netconf.manager import keeper
 from kvist.resources.bridges.bridging import Bridging
 from kvist.resources.bridges.users import users
 from kvist.resources.bridges.wish import Wish
+from kvist.resources.hosts.holding import Holding
 from kvist.values import Duration
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
+    pass
 
 NEW = Ask("name of the bridge", metavar="NAME")
 NAME = Ask("name of the bridge", metavar="NAME", complete="bridge")
-PORT = Ask("interface of the host that becomes its port; its address moves to the bridge", metavar="INTERFACE")
-PORTS = Ask("interfaces of the host", metavar="INTERFACE")
+PORT = Ask(
+    "interface of the host that becomes its port; its address moves to the bridge", metavar="INTERFACE", complete="link"
+)
+PORTS = Ask("interfaces of the host", metavar="INTERFACE", complete="link")
+PLUGGED = PORTS._replace(complete="port")
 ADDRESS = Ask("address of the host on it: 192.168.1.2/24, or dhcp", metavar="ADDRESS")
 GATEWAY = Ask("gateway of the host", metavar="ADDRESS")
 DNS = Ask("name server of the host", metavar="ADDRESS")
@@ -67,17 +70,10 @@ class Shown(NamedTuple):
     files: tuple[str, ...]
 
 
-class Bridges:
+class Bridges(Holding):
     """The bridges of a host, the kernel's and Open vSwitch's."""
 
     kind = "bridge"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def ls(self) -> list[Row]:
         """List the bridges, with their ports, addresses, and who uses them.
@@ -191,7 +187,7 @@ class Bridges:
         yield from Bridging(self.host, Wish(name, tuple(ports)), within).add_ports()
 
     @operation
-    def remove_port(self, name: Annotated[str, NAME], ports: Annotated[tuple[str, ...], PORTS]) -> Iterator[Step]:
+    def remove_port(self, name: Annotated[str, NAME], ports: Annotated[tuple[str, ...], PLUGGED]) -> Iterator[Step]:
         """Unplug interfaces of the host from a bridge. One that is no port of it is no mistake.
 
         Example: kvist bridge remove-port br0 eth1

@@ -14,6 +14,7 @@ from kvist.specs.balloon import Balloon
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm
 from kvist.specs.watchdog import Watchdog
+from kvist.xml.bounded import BOUND
 from kvist.xml.diff import Change, diff, label
 from kvist.xml.document import Document
 from kvist.xml.kinds import Applies, Field
@@ -81,7 +82,9 @@ def plan(
                 name=name,
                 wish=record(wish),
                 before=stored.text(),
-                shown=tuple(_shown(change) for change in later if change.path not in told),
+                shown=tuple(
+                    _shown(change) for change in (*later, *_taken_along(stored, wish)) if change.path not in told
+                ),
             )
     elif live is not None:
         waiting = [change.path for change in _differences(live, wish) if change.path not in told]
@@ -270,6 +273,20 @@ def _differences(document: Document, wish: Vm) -> list[Change]:
     for device in devices(document, wish):
         found += _of_device(device)
     return found
+
+
+def _taken_along(document: Document, wish: Vm) -> Iterator[Change]:
+    """Give what nobody named and becomes another all the same: a value with its maximum, or that with its value."""
+    bound = {name: wish.get(name) for name, field in Vm.FIELDS.items() if isinstance(field, BOUND) and name in wish}
+    if not bound:
+        return
+    new = document.copy()
+    Vm(**bound).write(new.root)
+    before, after = Vm.read(document.root), Vm.read(new.root)
+    for name, field in Vm.FIELDS.items():
+        was, becomes = before.get(name), after.get(name)
+        if isinstance(field, BOUND) and name not in wish and was != becomes and None not in (was, becomes):
+            yield Change(name, was, becomes, field.applies, field)
 
 
 def _of_device(device: Device) -> list[Change]:

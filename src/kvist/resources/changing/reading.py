@@ -26,7 +26,8 @@ class Value(NamedTuple):
 def get(
     self: Machines,
     words: Annotated[
-        tuple[str, ...], Ask("names of VMs or patterns, then settings; all settings when none is named", metavar="WORD")
+        tuple[str, ...],
+        Ask("names of VMs or patterns, then settings; all settings when none is named", metavar="WORD", complete="vm"),
     ],
 ) -> list[Value]:
     """Print settings of VMs: as they are now, and as the next boot will have them.

@@ -10,7 +10,7 @@ from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, Problem
 from kvist.resources.changing.restarting import RESTART_NOW
-from kvist.resources.devices.naming import Found, Part, listed, matching, pick
+from kvist.resources.devices.naming import Found, Part, as_typed, listed, matching, pick
 from kvist.resources.devices.nic import Nics, bare
 from kvist.resources.devices.tagging import by_open_vswitch
 from kvist.resources.steps.alter import Attach
@@ -24,7 +24,7 @@ from kvist.xml.options import parse_options
 TOLD_AT_CREATION = ("ip", "gateway", "dns")
 COMMON = ("network", "bridge", "mac", "model", "link", "filter", "filter_parameters", "vhost", "mtu", "vlan",
           "isolated", "in_average")  # fmt: skip
-WHICH = Ask("which card: its MAC address, alias, network, bridge or number", metavar="CARD")
+WHICH = Ask("which card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
 
 
 class Card(NamedTuple):
@@ -102,7 +102,7 @@ class Cards(Part):
             wish = Nics(self.vm.host, model="", problems=problems, where="--network").moved(settings, found.item)
         if problems:
             raise Invalid(problems)
-        yield from by_open_vswitch(self, found, wish, restart=restart_now)
+        yield from as_typed(by_open_vswitch(self, found, wish, restart=restart_now), "--")
 
     @operation
     def remove(

@@ -12,7 +12,7 @@ from kvist.errors import Conflict, Invalid
 from kvist.resources.changing.fieldpath import settings
 from kvist.resources.changing.restarting import RESTART_NOW
 from kvist.resources.changing.rewriting import one_field
-from kvist.resources.devices.naming import KINDS, Found, Part, listed, matching, pick
+from kvist.resources.devices.naming import KINDS, Found, Part, as_typed, listed, matching, pick
 from kvist.specs.disk import Disk
 from kvist.specs.hostdev import Hostdev
 from kvist.specs.nic import Nic
@@ -27,9 +27,15 @@ from kvist.xml.spec import Spec
 
 EVERY = tuple(KINDS)
 KIND = Ask(
-    "what it is: rng, watchdog, vsock, tpm, memory ..., or the PCI address of a device of the host", metavar="KIND"
+    "what it is: rng, watchdog, vsock, tpm, memory ..., or the PCI address of a device of the host",
+    metavar="KIND",
+    complete="device-kind",
 )
-WHICH = Ask("which device: alias, MAC address, target, kind (where there is one) or kind:number", metavar="DEVICE")
+WHICH = Ask(
+    "which device: alias, MAC address, target, kind (where there is one) or kind:number",
+    metavar="DEVICE",
+    complete="device",
+)
 
 
 class Row(NamedTuple):
@@ -45,7 +51,9 @@ class Row(NamedTuple):
 class Devices(Part):
     """The devices of one VM."""
 
-    def ls(self, kind: Annotated[str, Ask("only those of this kind", metavar="KIND")] = "") -> list[Row]:
+    def ls(
+        self, kind: Annotated[str, Ask("only those of this kind", metavar="KIND", complete="device-kind")] = ""
+    ) -> list[Row]:
         """List the devices of a VM, each with the name by which it is set and removed.
 
         Example: kvist device ls web
@@ -96,7 +104,7 @@ class Devices(Part):
         """
         found = pick(self.vm, device, EVERY, "device")
         wish = parse_options(found.field.spec, spec, first=(), path="SPEC")
-        yield from self.alter(found.wish(wish), restart=restart_now)
+        yield from as_typed(self.alter(found.wish(wish), restart=restart_now), "SPEC.")
 
     @operation
     def remove(

@@ -12,7 +12,7 @@ from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, NotFound, Problem
 from kvist.resources.changing.restarting import RESTART_NOW
 from kvist.resources.devices.disk import DEFAULT_POOL, Disks, chain, in_use, used_by_others
-from kvist.resources.devices.naming import Found, Part, listed, matching, pick
+from kvist.resources.devices.naming import Found, Part, as_typed, listed, matching, pick
 from kvist.specs.disk import Disk
 from kvist.specs.vm import Vm
 from kvist.values import Size
@@ -34,7 +34,7 @@ COMMON = (
     "write_bytes",
 )
 MADE_WITH = ("backing", "backing_format")
-WHICH = Ask("which disk: its target, alias, serial, file, volume or number", metavar="DISK")
+WHICH = Ask("which disk: its target, alias, serial, file, volume or number", metavar="DISK", complete="disk")
 
 
 class Row(NamedTuple):
@@ -107,7 +107,7 @@ class DiskList(Part):
         if not dict(settings.items()):
             raise Invalid("say what is to be otherwise", hint=f"kvist disk set {self.name} {found.label} --size 40G")
         wish = found.wish(settings)
-        yield from self.alter(wish, restart=restart_now)
+        yield from as_typed(self.alter(wish, restart=restart_now), "--")
 
     @operation
     def remove(

@@ -21,7 +21,7 @@ from kvist.xml.options import from_mapping
 SOURCES = ("file", "dev", "pool", "volume", "dir", "protocol", "export", "host", "port")
 REMOVABLE = ("cdrom", "floppy")
 SEED = "-seed.iso"
-DRIVE = Ask("which drive, by its target, where there are several: sda", metavar="TARGET")
+DRIVE = Ask("which drive, by its target, where there are several: sda", metavar="TARGET", complete="drive")
 
 
 class Drives(Part):

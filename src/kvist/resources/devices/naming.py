@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -191,6 +192,20 @@ def matching(devices: Sequence[Found], word: str, kinds: Sequence[str]) -> list[
     if wanted in kinds:
         return [each for each in devices if each.kind == wanted]
     return [each for each in devices if wanted in (name.lower() for name in each.names)]
+
+
+def as_typed(steps: Iterator[Step], where: str) -> Iterator[Step]:
+    """Pass steps on; what is wrong with the device is told by what was typed: `--filter`, not `.nics[0].filter`."""
+    try:
+        yield from steps
+    except Invalid as wrong:
+        told = [
+            problem._replace(path=where + at[1].replace("_", "-"))
+            if (at := re.fullmatch(r"\.\w+\[[^]]*\]\.(\w+)", problem.path))
+            else problem
+            for problem in wrong.problems
+        ]
+        raise Invalid(told, hint=wrong.hint) from None
 
 
 class Part:

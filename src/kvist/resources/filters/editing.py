@@ -56,18 +56,22 @@ class Editing:
         drop(list(entries(self.root))[row.at])
 
     def include(self, other: str, given: Sequence[FilterParameter]) -> None:
-        """Include a filter with these values, or give them to the include that is there."""
+        """Include a filter with these values, or give them to the include that is there: afterwards there is one."""
         there = [node for node in self.root.iterfind(Include.TAG) if node.get("filter") == other]
         wanted = Include(filter=other, parameters=tuple(given))
         fresh = Document.new(Include.TAG)
         wanted.write(fresh.root)
-        if any(same(node) == same(fresh.root) for node in there):
-            return
-        if there:
-            Include(parameters=None).write(there[0])  # type: ignore[arg-type]
-            wanted.write(there[0])
-        else:
+        alike = [node for node in there if same(node) == same(fresh.root)]
+        kept = next(iter((*alike, *there)), None)
+        if kept is None:
             wanted.write(self._append(Include.TAG))
+        elif not alike:
+            Include(parameters=None).write(kept)  # type: ignore[arg-type]
+            wanted.write(kept)
+        for node in there:
+            # Included twice, it would still have the values from before as well.
+            if node is not kept:
+                drop(node)
 
     def exclude(self, other: str) -> None:
         """Take out every include of a filter."""

@@ -12,10 +12,12 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Corrupt, Invalid, Problem, Refused
+from kvist.host.firewall.choice import OF_FILTER
 from kvist.resources.filters.editing import Editing
 from kvist.resources.filters.library import BUILT_IN, Library
 from kvist.resources.filters.view import FilterView, view
 from kvist.resources.filters.words import differences, parameters, problems, typed
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.filters import RenameFilter, UndefineFilter
 from kvist.specs.nwfilter import PRIORITY, Action, Conditions, Direction, Filter, Rule, chain_of
 from kvist.specs.nwfilter_protocols import PROTOCOLS, ProtocolName
@@ -24,11 +26,11 @@ from kvist.xml.document import Document
 from kvist.xml.options import nearest
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
+    pass
 
 WHICH = Ask("name of the filter", metavar="NAME", complete="filter")
 OTHER = Ask("name of the filter that is included", metavar="OTHER", complete="filter")
+INCLUDED = OTHER._replace(complete="included")
 NEW = Ask("the name it is to have", metavar="NEW")
 COMMON = ("source_ip", "dest_ip", "sport", "dport", "source_mac", "state", "comment")
 CONDITIONS = Ask(
@@ -48,20 +50,15 @@ class FilterRow(NamedTuple):
     priority: int
     rules: int
     built_in: bool
+    of_policy: bool
+    """It is made from what `kvist fw` says of a card."""
     used_by: tuple[str, ...]
 
 
-class Filters:
+class Filters(Holding):
     """The network filters of a host."""
 
     kind = "filter"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     @property
     def library(self) -> Library:
@@ -81,6 +78,7 @@ class Filters:
                 *chain_of(document.root),
                 rules=len(document.root.findall(Rule.TAG)),
                 built_in=name in BUILT_IN,
+                of_policy=name.startswith(OF_FILTER),
                 used_by=tuple(library.users(name)),
             )
             for name, document in library.documents.items()
@@ -179,7 +177,10 @@ class Filters:
 
     @operation
     def rename(self, name: Annotated[str, WHICH], new: Annotated[str, NEW]) -> Iterator[Step]:
-        """Give a filter that nobody uses another name; its identity stays.
+        """Give a filter another name.
+
+        libvirt gives one that is in use no other name: then another filter, with an identity of its own, takes its
+        place on all cards and in all filters at once. One that nobody uses keeps its identity.
 
         Example: kvist filter rename web www
         """
@@ -195,10 +196,15 @@ class Filters:
                 f'cannot rename filter "{name}": there is a filter "{new}" already', hint=f"kvist filter show {new}"
             )
         if users := library.users(name):
-            raise Refused(
-                f'cannot rename filter "{name}": it is used by {", ".join(users)}, who know it by this name',
-                hint=f"kvist filter copy {name} {new}",
-            )
+            if strays := [user for user in users if user.startswith("running card")]:
+                raise Refused(
+                    f'cannot rename filter "{name}": it is used by {", ".join(strays)}, which no VM has',
+                    hint=f"kvist filter copy {name} {new}",
+                )
+            from kvist.resources.filters.renaming import replaced
+
+            yield from replaced(self.host.connection, library, name, new)
+            return
         Filter(name=new).write(document.root)
         yield RenameFilter(name=name, new=new, before=library.texts[name], after=document.text())
 
@@ -253,7 +259,14 @@ class Filters:
     def remove(
         self,
         name: Annotated[str, WHICH],
-        rule: Annotated[str, Ask("number of the rule in `kvist filter show`, or the rule itself", metavar="N|ACTION")],
+        rule: Annotated[
+            str,
+            Ask(
+                "number of the rule in `kvist filter show`, or the rule itself",
+                metavar="N|ACTION",
+                complete="filter-rule",
+            ),
+        ],
         direction: Annotated[Direction | None, DIRECTION] = None,
         packets: Annotated[ProtocolName | None, PROTOCOL] = None,
         conditions: Annotated[Conditions, CONDITIONS] = Conditions(),  # noqa: B008 - immutable
@@ -317,7 +330,7 @@ class Filters:
         yield from edited.steps()
 
     @operation
-    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, OTHER]) -> Iterator[Step]:
+    def exclude(self, name: Annotated[str, WHICH], other: Annotated[str, INCLUDED]) -> Iterator[Step]:
         """Let a filter not include another any more. One that is not included is no mistake.
 
         Example: kvist filter exclude web no-ip-spoofing
@@ -341,16 +354,20 @@ class Filters:
 
 
 def _own(name: str, verb: str) -> None:
-    """Raise Refused for a filter of libvirt's own, which others lean on."""
+    """Raise Refused for a filter of libvirt's own, which others lean on, and for one that is made from a policy."""
     if name in BUILT_IN:
         raise Refused(
             f'cannot {verb} filter "{name}": it is one of libvirt\'s own', hint=f"kvist filter copy {name} my-{name}"
         )
+    if name.startswith(OF_FILTER):
+        raise Refused(f'cannot {verb} filter "{name}": it is made from the policy of a VM', hint="kvist fw ls")
 
 
 def _named(name: str, where: str = "NAME") -> list[Problem]:
     if name in BUILT_IN:
         return [Problem(where, f'"{name}" is the name of a filter of libvirt\'s own', f"kvist filter show {name}")]
+    if name.startswith(OF_FILTER):
+        return [Problem(where, f"names that begin with {OF_FILTER} are of filters that kvist fw makes", "kvist fw ls")]
     try:
         FILTER_NAME.parse(name)
     except ValueError as wrong:

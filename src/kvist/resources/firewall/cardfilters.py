@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kvist.errors import CommandFailed, Denied, Unsupported
 from kvist.host.firewall.cardfilter import CardFilters, Frame, Ruling
 from kvist.host.firewall.cardrules import NOBODY
+from kvist.host.firewall.choice import OF_FILTER
 from kvist.resources.filters.library import Binding, Library, Placed, bindings
 from kvist.resources.filters.words import told
 from kvist.specs.nwfilter import ROOT
@@ -47,10 +48,14 @@ class Filtering:
         return Library(self._firewall.host.connection)
 
     def bound(self, end: End) -> Binding | None:
-        """Find what is bound to a card; a filter that is stored alone counts for nothing."""
+        """Find what is bound to a card; a filter that is stored alone counts for nothing.
+
+        One that is made from its policy says what that says, and is not asked.
+        """
         if end.card is None:
             return None
-        return next((one for one in self._bindings if one.mac.lower() == end.card.mac), None)
+        theirs = [one for one in self._bindings if not one.filter.startswith(OF_FILTER)]
+        return next((one for one in theirs if one.mac.lower() == end.card.mac), None)
 
     @cached_property
     def _bindings(self) -> list[Binding]:

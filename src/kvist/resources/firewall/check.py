@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.host import sysctl
 from kvist.host.firewall import tables
+from kvist.resources.firewall.backends.backend import chosen
 from kvist.resources.firewall.filtercheck import wrong_filters
 from kvist.resources.firewall.groups import named_by
 from kvist.resources.firewall.policies import Guest, Said, is_network, read, unreadable
@@ -58,35 +58,17 @@ def check(self: Firewall) -> list[Row]:
 
 
 def _in_force(self: Firewall, said: Said) -> Iterator[Row]:
-    hand, wanted = self.site.hand, said.firewall()
-    if not wanted.guarded:
+    if not said.in_force():
         return
-    if trouble := tables.intact(hand, wanted):
+    have = chosen(self.site)
+    if trouble := have.intact(self.site, said):
         yield Row("host", f"policies are not in force: {trouble}", "kvist fw restore")
         return
     for key in tables.NETFILTER:
-        if sysctl.read(hand, key) != "1":
+        if sysctl.read(self.site.hand, key) != "1":
             yield Row("host", f"{key} is off: nothing of what guests with a policy send passes", f"sysctl -w {key}=1")
-    bound = _bound(self)
-    ports = {card.mac: card for card in wanted.guarded}
-    for name, xml in self.host.connection.domains.documents(active=True):
-        for mac, tap in _taps(xml):
-            if mac in ports and tap not in bound:
-                yield Row(name, f"interface {tap} of card {mac} is not bound to its policy", "kvist fw restore")
-
-
-def _bound(self: Firewall) -> set[str]:
-    """Give the interfaces that the kernel knows to be of a card."""
-    done = self.site.hand.run(["nft", "-j", "list", "map", "bridge", tables.TABLE, "source"], check=False)
-    told = json.loads(done.text)["nftables"] if done.code == 0 else []
-    return {str(pair[0]) for each in told for pair in each.get("map", {}).get("elem", [])}
-
-
-def _taps(xml: str) -> list[tuple[str, str]]:
-    from kvist.specs.vm import Vm
-    from kvist.xml.document import Document
-
-    return [(str(nic.mac), nic.tap) for nic in Vm.read(Document.parse(xml).root).nics if nic.mac and nic.tap]
+    for vm, mac, tap in have.unbound(self.site, said):
+        yield Row(vm, f"interface {tap} of card {mac} is not bound to its policy", "kvist fw restore")
 
 
 def _of_rules(said: Said, name: str, own: Policy, whole: Policy) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import Unsupported
+from kvist.host.firewall.choice import OF_FILTER
 from kvist.resources.filters.library import BUILT_IN, Library
 from kvist.specs.vm import Vm
 from kvist.xml.document import Document
@@ -34,12 +35,13 @@ def wrong_filters(connection: Connection) -> Iterator[Wrong]:
             if include.filter not in library.documents:
                 hint = f"kvist filter exclude {name} {include.filter}"
                 yield Wrong(f"filter {name}", f'it includes filter "{include.filter}", which is not there', hint)
-        if name not in BUILT_IN and not library.users(name):
+        if name not in BUILT_IN and not name.startswith(OF_FILTER) and not library.users(name):
             yield Wrong(f"filter {name}", "nobody uses it: no card and no other filter", f"kvist filter delete {name}")
     for card in library.cards:
         if card.filter not in library.documents:
             what = f'card {card.mac} has filter "{card.filter}", which is not there: the VM does not start'
-            yield Wrong(card.vm, what, f"kvist nic set {card.vm} {card.mac} --filter none")
+            mended = "kvist fw restore" if card.filter.startswith(OF_FILTER) else ""
+            yield Wrong(card.vm, what, mended or f"kvist nic set {card.vm} {card.mac} --filter none")
     yield from _bindings(connection, library)
 
 
@@ -53,7 +55,8 @@ def _bindings(connection: Connection, library: Library) -> Iterator[Wrong]:
             if nic.filter and bound.get(port) != nic.filter:
                 again = f"kvist nic set {vm} {nic.mac} --filter"
                 what = f'filter "{nic.filter}" of card {nic.mac} is not bound to its interface {port}: it does nothing'
-                yield Wrong(vm, what, f"{again} none; {again} {nic.filter}")
+                mended = "kvist fw restore" if nic.filter.startswith(OF_FILTER) else ""
+                yield Wrong(vm, what, mended or f"{again} none; {again} {nic.filter}")
     for each in library.bindings:
         if each.port not in running:
             what = f'filter "{each.filter}" is bound to interface {each.port}, which is no running VM\'s'

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.errors import Invalid, NotFound
-from kvist.host.firewall import tables
+from kvist.resources.firewall.backends.backend import chosen
 from kvist.resources.firewall.policies import Said, unreadable
 from kvist.resources.firewall.policing import (
     Target,
@@ -21,20 +21,28 @@ from kvist.resources.firewall.policing import (
     useless,
     with_rule,
 )
-from kvist.resources.steps.firewall import Judge
+from kvist.resources.hosts.holding import Holding
+from kvist.resources.steps.firewall import judges, knowing
 from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
-Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="vm")]
-Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="vm")]
+Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")]
+Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="policed")]
 What = Annotated[str, Ask("tcp/22,80-90, udp/53, icmp, icmp/echo-request, any, arp, dhcp, ra ...", metavar="SERVICE")]
-From = Annotated[str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO")]
-To = Annotated[str, Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO")]
+From = Annotated[
+    str, Ask("only from there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed")
+]
+To = Annotated[
+    str,
+    Ask("what the VM sends there: a network, an address, host, a VM, group:NAME", metavar="WHO", complete="policed"),
+]
 Out = Annotated[bool, Ask("about what the VM sends, not what comes to it")]
-Card = Annotated[str, Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD")]
+Card = Annotated[
+    str, Ask("only this card: its MAC address, alias, network, bridge or number", metavar="CARD", complete="nic")
+]
 Log = Annotated[bool, Ask("tell the kernel's log, at most 10 times a minute")]
 Place = Annotated[int | None, Ask("put it at this place among the rules, not behind them", metavar="N")]
 Confirm = Annotated[
@@ -55,17 +63,10 @@ class Row(NamedTuple):
     state: str
 
 
-class Firewall:
+class Firewall(Holding):
     """The policies of a host's VMs. Each is written down in the metadata of the VM that it is about."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
         """Name what an operation is about."""
@@ -154,7 +155,7 @@ class Firewall:
         wanted = [(target, make(target.policy)) for target in self._each(names)]
         for target, policy in wanted:
             if policy.lines:
-                must_be_judged(self.host, target)
+                must_be_judged(self.host, target, replace=replace)
         yield from change(self.host, wanted, confirm, replace=replace)
 
     @operation
@@ -253,7 +254,7 @@ class Firewall:
         target = Target(self.host, name)
         before = target.policy
         rule = read_rule(self.host, target, typed)
-        must_be_judged(self.host, target)
+        must_be_judged(self.host, target, replace=replace)
         policy = with_rule(before, rule, place)
         if rule not in before.rules and (why := useless(policy, rule)):
             self.site.report(f"{why}: kvist fw default {name}", None)
@@ -284,7 +285,7 @@ class Firewall:
             ) from wrong
         if not verdicts:
             raise Invalid("say a default", hint=f"kvist fw default {target} in=deny out=allow")
-        must_be_judged(self.host, one)
+        must_be_judged(self.host, one, replace=replace)
         yield from one.say(policy, confirm, replace=replace)
 
     @operation
@@ -312,7 +313,7 @@ class Firewall:
             told = tuple(str(ip_address(each)) for each in address)
         except ValueError as wrong:
             raise Invalid(str(wrong), path="--address") from wrong
-        must_be_judged(self.host, one)
+        must_be_judged(self.host, one, replace=replace)
         known = own_addresses(self.host, one) if on and not one.group else ()
         kept = before.addresses if on else ()
         addresses = tuple(dict.fromkeys((*kept, *told, *known)))
@@ -322,7 +323,7 @@ class Firewall:
     def remove(
         self,
         target: Whose,
-        number: Annotated[int, Ask("its number in `fw show`", metavar="N")],
+        number: Annotated[int, Ask("its number in `fw show`", metavar="N", complete="fw-rule")],
         *,
         confirm: Confirm = None,
     ) -> Iterator[Step]:
@@ -344,8 +345,9 @@ class Firewall:
 
         Example: kvist fw restore
         """
-        if tables.intact(self.site.hand, Said(self.site).firewall()):
-            yield Judge()
+        if chosen(self.site).intact(self.site, Said(self.site)):
+            yield from knowing(self.site)
+            yield judges(self.site)[1]
 
     def ls(self) -> list[Row]:
         """List the VMs that have a policy, of their own or of a group.
@@ -355,10 +357,11 @@ class Firewall:
         said = Said(self.site)
         found = [(guest, said.policy(guest)) for guest in sorted(said.guests.values())]
         found = [(guest, policy) for guest, policy in found if policy.lines]
-        trouble = tables.intact(self.site.hand, said.firewall()) if found else ""
+        trouble = chosen(self.site).intact(self.site, said) if found else ""
         rows = []
         for guest, policy in found:
-            state = "disabled" if policy.off else f"not in force: {trouble}" if trouble else "in force"
+            flushed = f"not in force: {trouble}; kvist fw restore"
+            state = "disabled" if policy.off else flushed if trouble else "in force"
             if wrong := unreadable(guest.lines):
                 state += f"; everything is denied, for it says {wrong}"
             if not policy.off and (lost := [str(card.mac) for card in guest.cards if card.trouble]):

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 def followed(at: Site, steps: Sequence[Step]) -> Iterator[Step]:
     """Give steps that change what the firewall knows of a VM, and those that let it follow, on a host that has one."""
     if steps and _has_firewall(at):
-        from kvist.resources.steps.firewall import Judge
+        from kvist.resources.steps.firewall import judges
 
-        yield from (Judge(back=True), *steps, Judge())
+        back, forth = judges(at)
+        yield from (back, *steps, forth)
     else:
         yield from steps
 
@@ -25,7 +26,7 @@ def _has_firewall(at: Site) -> bool:
     from kvist.host.firewall import restoring
 
     try:
-        return at.hand.read(restoring.FIREWALL) is not None
+        return any(at.hand.read(path) is not None for path in (restoring.FIREWALL, restoring.FILTERS))
     except Unsupported:
         # Where no program of the host's can be run, none has made a firewall.
         return False

@@ -11,7 +11,7 @@ from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, NotFound, Problem
 from kvist.resources.firewall.policies import Said, read
 from kvist.resources.firewall.policing import written
-from kvist.resources.steps.firewall import Judge, WriteGroup
+from kvist.resources.steps.firewall import WriteGroup, judges
 from kvist.specs.policy import GROUP
 from kvist.specs.vm import Vm
 from kvist.values import Name
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 def group(
     self: Firewall,
     act: Annotated[Literal["create", "add", "remove", "delete"], Ask("what is to be done", metavar="ACT")],
-    group: Annotated[str, Ask("name of the group", metavar="GROUP")],
+    group: Annotated[str, Ask("name of the group", metavar="GROUP", complete="group")],
     names: Annotated[tuple[str, ...], Ask("VMs that come into it, or leave it", metavar="VM", complete="vm")] = (),
     *,
     tag: Annotated[str | None, Ask("VMs with this tag are members too", metavar="TAG")] = None,
@@ -62,7 +62,8 @@ def group(
             judged = bool(wished or spec.firewall)
             steps += written(self.host, name, Vm(groups=wished or None), judged=judged)
     if steps:
-        yield from (Judge(back=True), *steps, Judge())
+        back, forth = judges(self.site)
+        yield from (back, *steps, forth)
 
 
 def groups(self: Firewall) -> list[Row]:

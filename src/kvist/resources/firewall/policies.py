@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from kvist.host.firewall import groups
+from kvist.host.firewall import choice, groups
+from kvist.host.firewall.apart import check_apart
 from kvist.host.firewall.cardrules import HOST, Guarded, Judgement, Peer, key_of
 from kvist.host.firewall.nft import interface
-from kvist.host.firewall.tables import Firewall, Group, Known, check_keys, own_tap
-from kvist.resources.forwards.crossings import Network, networks
+from kvist.host.firewall.tables import Firewall, Group, Known, own_tap
+from kvist.resources.forwards.crossings import networks
 from kvist.specs import policy
 from kvist.specs.policy import ALLOW, CARRIED, GROUP, ICMP_TYPES, REJECT, Policy, Rule
 from kvist.specs.vm import Vm
@@ -37,6 +38,9 @@ class Card(NamedTuple):
     isolated: bool = False
     down: bool = False
     filter: str = ""
+    """A filter of libvirt's that somebody has given it; not that which is made from a policy."""
+    filtered: bool = False
+    """That filter is all that keeps its packets from being judged."""
 
 
 class Guest(NamedTuple):
@@ -67,8 +71,39 @@ class Said:
         tags = spec.tags or ()
         inside = {one.name for one in self.groups.values() if one.tag and one.tag in tags}
         inside |= {one for one in spec.groups or () if one in self.groups}
-        cards = tuple(_card(nic, self.networks) for nic in spec.nics if nic.mac)
+        cards = tuple(self._card(nic) for nic in spec.nics if nic.mac)
         return Guest(name, cards, spec.firewall or (), frozenset(inside))
+
+    def _card(self, nic: Nic) -> Card:
+        mac = Mac.parse(str(nic.mac))
+        net = self.networks.get(nic.network or "")
+        trouble, bridge = "", nic.bridge or (net.bridge if net else "")
+        own_filter = (nic.filter or "").startswith(choice.OF_FILTER)
+        if nic.type not in ("network", "bridge"):
+            trouble = f"a card of type {nic.type} is no port of a bridge"
+        elif nic.virtualport == "openvswitch":
+            trouble = "Open vSwitch judges its packets, not the kernel's bridge"
+        elif nic.type == "network" and (net is None or net.mode not in BRIDGING):
+            trouble = f'network "{nic.network}" is not there' if net is None else f"its network is of mode {net.mode}"
+        filtered = bool(not trouble and nic.filter and not own_filter and self.stands_on == choice.NWFILTER)
+        if filtered:
+            trouble = f'it has filter "{nic.filter}", and libvirt lets no second one judge what that accepts'
+        tap = nic.tap or ""
+        own = own_tap(mac) if not tap or tap.startswith("vnet") else tap
+        for name in filter(None, (own, bridge)):
+            try:
+                interface(name)
+            except ValueError as wrong:
+                trouble = str(wrong)
+        foreign = "" if own_filter else nic.filter or ""
+        return Card(
+            mac, own, bridge, nic.network or "", trouble, bool(nic.isolated), nic.link == "down", foreign, filtered
+        )
+
+    @cached_property
+    def stands_on(self) -> choice.Name:
+        """What the policies of this host stand on."""
+        return choice.chosen(self.at.hand)
 
     def policy(self, guest: Guest) -> Policy:
         """Give what holds for a VM: what it says itself, then what its groups say."""
@@ -98,18 +133,20 @@ class Said:
             known += self.leases.get(str(card.mac), [])
         return tuple(dict.fromkeys(known))
 
+    def in_force(self) -> list[tuple[Guest, Policy]]:
+        """List the VMs whose packets are to be judged, and by what."""
+        found = [(guest, self.policy(guest)) for guest in sorted(self.guests.values())]
+        return [(guest, policy) for guest, policy in found if policy.lines and not policy.off]
+
     def firewall(self) -> Firewall:
         """Work out what the kernel is to do."""
         guarded: list[Guarded] = []
         named: set[str] = set()
         asked: set[str] = set()
-        for guest in sorted(self.guests.values()):
-            wanted = self.policy(guest)
-            if wanted.off or not wanted.lines:
-                continue
+        for guest, wanted in self.in_force():
             for rule in wanted.rules:
                 (asked if rule.peer.startswith(GROUP) else named).add(rule.peer)
-            guarded += [self._guarded(guest, card, wanted) for card in guest.judged]
+            guarded += [self.guarded(guest, card, wanted) for card in guest.judged]
         asked = {name.removeprefix(GROUP) for name in asked}
         sets = [
             Group(_set(name), tuple(sorted(key_of(card.mac) for one in self.members(name) for card in one.judged)))
@@ -123,7 +160,8 @@ class Said:
         told = {
             address: key_of(guest.judged[0].mac) for guest in peers if guest.judged for address in self.addresses(guest)
         }
-        check_keys((*sorted(ours), *sorted(known)))
+        owners = {str(card.mac): guest.name for guest in self.guests.values() for card in guest.judged}
+        check_apart(((mac, owners[mac]) for mac in (*sorted(ours), *sorted(known))), "the firewall")
         bridges = sorted({card.bridge for guest in self.guests.values() for card in guest.judged if card.bridge})
         return Firewall(
             tuple(guarded),
@@ -133,7 +171,8 @@ class Said:
             tuple(bridges),
         )
 
-    def _guarded(self, guest: Guest, card: Card, wanted: Policy) -> Guarded:
+    def guarded(self, guest: Guest, card: Card, wanted: Policy) -> Guarded:
+        """Give a card and what its policy says of it."""
         return Guarded(
             card.mac,
             card.tap,
@@ -206,26 +245,6 @@ def _set(group: str) -> str:
     from zlib import crc32
 
     return f"group_{crc32(group.encode()):08x}"
-
-
-def _card(nic: Nic, known: Mapping[str, Network]) -> Card:
-    mac = Mac.parse(str(nic.mac))
-    net = known.get(nic.network or "")
-    trouble, bridge = "", nic.bridge or (net.bridge if net else "")
-    if nic.type not in ("network", "bridge"):
-        trouble = f"a card of type {nic.type} is no port of a bridge"
-    elif nic.virtualport == "openvswitch":
-        trouble = "Open vSwitch judges its packets, not the kernel's bridge"
-    elif nic.type == "network" and (net is None or net.mode not in BRIDGING):
-        trouble = f'network "{nic.network}" is not there' if net is None else f"its network is of mode {net.mode}"
-    tap = nic.tap or ""
-    own = own_tap(mac) if not tap or tap.startswith("vnet") else tap
-    for name in filter(None, (own, bridge)):
-        try:
-            interface(name)
-        except ValueError as wrong:
-            trouble = str(wrong)
-    return Card(mac, own, bridge, nic.network or "", trouble, bool(nic.isolated), nic.link == "down", nic.filter or "")
 
 
 def wanted(at: Site) -> Firewall:

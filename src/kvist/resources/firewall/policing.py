@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Step
 from kvist.errors import Conflict, Corrupt, Invalid, KvistError, NotFound, Problem, Unsupported
-from kvist.host.firewall import groups, tables
+from kvist.host.firewall import choice, groups, tables
 from kvist.resources.changing.alteration import plan
+from kvist.resources.firewall.backends.backend import Backend, backend, chosen
 from kvist.resources.firewall.policies import BRIDGING, Said, is_network, unreadable
-from kvist.resources.firewall.replacing import Filtered, filtered, taken_off, tell
-from kvist.resources.steps.firewall import Judge, WriteGroup, knowing
+from kvist.resources.firewall.replacing import Filtered, filtered, succeeded, taken_off, tell
+from kvist.resources.steps.firewall import ShutCards, WriteGroup, judges, knowing
 from kvist.specs.nic import Nic
 from kvist.specs.policy import ALLOW, ANY, GROUP, HOST, Policy, Rule, Service
 from kvist.specs.vm import Vm
@@ -71,16 +72,22 @@ def change(
     at = host.site
     targets = [target for target, policy in wanted if policy.lines]
     differing = [(target, policy.lines) for target, policy in wanted if target.lines != policy.lines]
+    (back, forth), have = judges(at), chosen(at)
     filters = filtered(host, targets) if differing or replace else []
     tell(host, filters, {target.name for target, policy in wanted if policy.antispoof}, replace=replace)
     going = filters if replace else []
+    succeeded_by = [card for card in going if have.successor(card.mac)]
     if any(lines for _, lines in differing):
-        tables.check_tools(at.hand)
+        have.check(at)
+        must_be_possible(have, [(target.name, policy) for target, policy in wanted])
         yield from knowing(at)
     if confirm is not None and (differing or going):
         yield _watch(host, [target for target, _ in differing], going, confirm)
-    if differing:
-        yield Judge(back=True)
+    if differing or succeeded_by:
+        yield back
+    if succeeded_by:
+        yield ShutCards(by=choice.chosen(at.hand), cards=tuple(dict.fromkeys(card.mac for card in succeeded_by)))
+        yield from succeeded(host, {card: have.successor(card.mac) for card in succeeded_by})
     for target, lines in differing:
         if target.group:
             tag = group(host, target.group).tag
@@ -88,12 +95,20 @@ def change(
         else:
             in_groups = bool(host.vm(target.name).spec.groups)
             yield from written(host, target.name, Vm(firewall=lines or None), judged=bool(lines) or in_groups)
-    if differing:
-        yield Judge()
-    elif wanted and (trouble := tables.intact(at.hand, Said(at).firewall())):
+    if differing or succeeded_by:
+        yield forth
+    elif wanted and (trouble := chosen(at).intact(at, Said(at))):
         at.report(f"it is written down, but {trouble}", None)
-        yield Judge()
-    yield from taken_off(host, going)
+        yield forth
+    yield from taken_off(host, [card for card in going if card not in succeeded_by])
+
+
+def must_be_possible(have: Backend, wanted: Iterable[tuple[str, Policy]]) -> None:
+    """Raise Invalid with all rules of policies that a back-end cannot have."""
+    rules = [(name, rule) for name, policy in wanted for rule in policy.rules]
+    problems = [Problem(name, f"{rule}: {why}") for name, rule in rules if (why := have.refused(rule))]
+    if problems:
+        raise Invalid(problems, hint="kvist fw backend nft")
 
 
 def _watch(host: Host, targets: Sequence[Target], going: Sequence[Filtered], seconds: Duration) -> Step:
@@ -109,8 +124,9 @@ def _watch(host: Host, targets: Sequence[Target], going: Sequence[Filtered], sec
     return Watch(token=uuid4().hex, seconds=float(seconds), before=before, filters=filters)
 
 
-def written(host: Host, name: str, said: Vm, *, judged: bool) -> Iterator[Step]:
+def written(host: Host, name: str, said: Vm, *, judged: bool, by: choice.Name | None = None) -> Iterator[Step]:
     """Write down what a VM says, live and for the next boot, where its cards get names that rules can be about."""
+    judged = judged and backend(by or choice.chosen(host.site.hand)).names_taps
     domains, vm = host.connection.domains, host.vm(name)
     live = Document.parse(domains.xml(name, secure=True)) if vm.state.active else None
     stored = Document.parse(domains.xml(name, next_boot=True, secure=True)) if domains.persistent(name) else None
@@ -146,16 +162,21 @@ def group(host: Host, name: str) -> groups.Group:
     return found[name]
 
 
-def must_be_judged(host: Host, target: Target) -> None:
-    """Raise Unsupported when no card of a VM is one whose packets can be judged, and tell of those that are not."""
+def must_be_judged(host: Host, target: Target, *, replace: bool = False) -> None:
+    """Raise Unsupported when no card of a VM is one whose packets can be judged, and tell of those that are not.
+
+    With `replace`, a card's own filter is in nobody's way.
+    """
     if target.group:
         return
     cards = Said(host.site).guests[target.name].cards
-    reasons = [f"{card.mac}: {card.trouble}" for card in cards if card.trouble]
+    reasons = [f"{card.mac}: {card.trouble}" for card in cards if card.trouble and not (replace and card.filtered)]
     if len(reasons) == len(cards):
         why = "; ".join(reasons) or "it has no network card"
-        raise Unsupported(f'the firewall cannot judge the packets of VM "{target.name}": {why}',
-                          hint=f"kvist nic add {target.name} default")  # fmt: skip
+        hint = f"kvist nic add {target.name} default"
+        if any(card.filtered for card in cards):
+            hint = "the same line with --replace, or kvist fw backend nft"
+        raise Unsupported(f'the firewall cannot judge the packets of VM "{target.name}": {why}', hint=hint)
     for reason in reasons:
         host.site.report(f"not judged: {reason}", None)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.step import Step
 from kvist.errors import NotFound
+from kvist.host.firewall.choice import NFT, OF_FILTER, chosen
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.policies import Said
 from kvist.specs.nic import FilterParameter, Nic
@@ -65,11 +66,13 @@ def filtered(host: Host, targets: Iterable[Target]) -> list[Filtered]:
     found: list[Filtered] = []
     for name in dict.fromkeys(names):
         for when, document in _documents(host, name):
-            found += [_filtered(name, nic, when) for nic in Vm.read(document.root).nics if nic.filter and nic.mac]
+            nics = [nic for nic in Vm.read(document.root).nics if nic.filter and nic.mac]
+            found += [_filtered(name, nic, when) for nic in nics if not str(nic.filter).startswith(OF_FILTER)]
     if not found:
         return []
     said = Said(host.site)
-    judged = {(name, str(card.mac)) for name in names for card in said.guests[name].judged}
+    cards = [(name, card) for name in names for card in said.guests[name].cards]
+    judged = {(name, str(card.mac)) for name, card in cards if not card.trouble or card.filtered}
     return [one for one in found if (one.vm, one.mac) in judged]
 
 
@@ -89,6 +92,11 @@ def _documents(host: Host, name: str) -> Iterator[tuple[str, Document]]:
 def taken_off(host: Host, cards: Sequence[Filtered]) -> Iterator[Step]:
     """Work out what takes filters off cards. It comes behind the policy's steps: no packet is judged by neither."""
     yield from _altered(host, cards, {card: card.bare for card in cards})
+
+
+def succeeded(host: Host, cards: dict[Filtered, str]) -> Iterator[Step]:
+    """Work out what puts other filters, which are there, in the place of those that cards have."""
+    yield from _altered(host, list(cards), {card: card.bare.replace(filter=name) for card, name in cards.items()})
 
 
 def put_back(host: Host, cards: Sequence[Filtered]) -> Iterator[Step]:
@@ -118,7 +126,8 @@ def tell(host: Host, cards: Sequence[Filtered], honest: set[str], *, replace: bo
     """
     for vm, mac, name in dict.fromkeys((card.vm, card.mac, card.filter) for card in cards):
         if not replace:
-            what = f'card {mac} of "{vm}" has filter "{name}", which has its say too: --replace takes it off'
+            say = "has its say too" if chosen(host.site.hand) == NFT else "stands in the way of its policy"
+            what = f'card {mac} of "{vm}" has filter "{name}", which {say}: --replace takes it off'
             host.site.report(what, None)
         elif name in CLEAN and vm not in honest:
             what = f'with filter "{name}" goes what kept "{vm}" from taking another\'s address: kvist fw antispoof {vm}'

@@ -62,8 +62,8 @@ def trace(
     self: Firewall,
     service: Annotated[str, Ask("tcp/22, udp/53, icmp, arp, dhcp, nd, ra", metavar="SERVICE")],
     *,
-    from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO")] = HOST,
-    to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO")] = HOST,
+    from_: Annotated[str, Ask("who sends it: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
+    to: Annotated[str, Ask("whom it is for: a VM, host, or an address", metavar="WHO", complete="vm")] = HOST,
     as_: Annotated[
         str, Ask("the IP or MAC address that it claims to be from [the sender's own]", metavar="ADDRESS")
     ] = "",

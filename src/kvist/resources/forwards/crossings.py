@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import NotFound, Unsupported
-from kvist.host.firewall.crossing import Card, Crossing, Exposure, Opening, check_keys
+from kvist.host.firewall.apart import check_apart
+from kvist.host.firewall.crossing import Card, Crossing, Exposure, Opening
 from kvist.resources.networks.wish import network_of
 from kvist.specs.forward import Forward
 from kvist.specs.network import Network as Described
@@ -74,7 +75,11 @@ def led(documents: Iterable[tuple[str, str]]) -> list[Led]:
         if KNOWN in xml
         for text in _said(Document.parse(xml).root)
     ]
-    return sorted(found, key=lambda one: (one.forward.ports, one.vm, one.forward.on, one.forward.source))
+    return sorted(found, key=_turn)
+
+
+def _turn(one: Led) -> tuple[object, ...]:
+    return (one.forward.ports, one.vm, one.forward.on, one.forward.source)
 
 
 def _said(root: Element) -> list[str]:
@@ -139,9 +144,11 @@ def wanted(
     known = networks(at)
     going = set(gone)
     listed = [one for one in led(documents.items()) if one not in going]
-    listed += [one for one in come if one not in listed]
+    # In the order in which they are read when they are written down: the table is the same text then as now.
+    listed = sorted((*listed, *(one for one in come if one not in listed)), key=_turn)
     leases = leased(at) if listed else {}
     openings: list[Opening] = []
+    owners: list[tuple[str, str]] = []
     for one in listed:
         try:
             card = card_of(one.vm, Document.parse(documents[one.vm]).root, known, leases)
@@ -150,8 +157,9 @@ def wanted(
             continue
         card = card._replace(told=(told or {}).get(one.vm) or card.told)
         way = one.forward
+        owners.append((card.mac, one.vm))
         openings.append(Opening(card, way.ports, way.to, way.source, way.address, way.interface))
-    check_keys(tuple(opening.card for opening in openings))
+    check_apart(owners, "forwards")
     pairs = {(net.name, uplink) for net in known.values() for uplink in net.exposed} | set(exposed)
     exposures = [
         Exposure(known[name].bridge, uplink)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, Problem, Unsupported
 from kvist.host.firewall import enforcement
 from kvist.resources.changing.alter import alter
 from kvist.resources.forwards.crossings import Led, card_of, leased, led, networks, wanted
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.hosts.setting import forwarding
 from kvist.resources.steps.crossing import Enforce
 from kvist.specs.forward import Forward
@@ -20,7 +21,6 @@ from kvist.values import PortRange
 from kvist.xml.document import Document
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
     from kvist.resources.vms.vm import Machine
 
 PROTOCOLS = ("tcp", "udp")
@@ -42,17 +42,10 @@ class Row(NamedTuple):
     state: str
 
 
-class Forwards:
+class Forwards(Holding):
     """The forwards of a host. Each is written down in the metadata of the VM that it leads to."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
         """Name the VMs that an operation is about."""
@@ -80,7 +73,7 @@ class Forwards:
         rows: list[Row] = []
         for one in found:
             way = one.forward
-            address, state = None, f"not in force: {trouble}" if trouble else "in force"
+            address, state = None, f"not in force: {trouble}; kvist forward restore" if trouble else "in force"
             try:
                 card = card_of(one.vm, Document.parse(documents[one.vm]).root, known, leases)
             except Unsupported as wrong:
@@ -96,7 +89,9 @@ class Forwards:
     def add(
         self,
         port: Annotated[PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT")],
-        target: Annotated[str, Ask("the VM and its port; the same port where none is said", metavar="VM[:PORT]")],
+        target: Annotated[
+            str, Ask("the VM and its port; the same port where none is said", metavar="VM[:PORT]", complete="vm")
+        ],
         *,
         from_: Annotated[str, Ask("only connections from this network or address", metavar="CIDR")] = "",
         on: Annotated[
@@ -111,6 +106,8 @@ class Forwards:
         Example: kvist forward add 8080 web:80
         """
         name, _, to = target.partition(":")
+        if not name:
+            raise Invalid("no VM is named", path="VM:PORT", hint="kvist forward add 8080 web:80")
         forward = _read(port, to or str(port).partition("/")[0], from_, on)
         vm = self.host.vm(name)
         have = vm.spec.forwards or ()
@@ -128,7 +125,10 @@ class Forwards:
 
     @operation
     def remove(
-        self, port: Annotated[PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT")]
+        self,
+        port: Annotated[
+            PortRange, Ask("port of the host: 8080, 53/udp, 8000-8010", metavar="PORT", complete="forward")
+        ],
     ) -> Iterator[Step]:
         """Forward a port no longer. One that is not forwarded is no mistake; connections that are open go on.
 

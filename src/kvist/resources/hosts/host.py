@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvist.engine.step import Site
 from kvist.errors import Invalid, KvistError, NotFound, Unreachable, Unsupported
@@ -61,9 +61,9 @@ class Place(NamedTuple):
         if self.local:
             return Hand()
         if self.ssh:
-            from kvist.resources.reaching.route import Route
+            from kvist.host.login import shared, words
 
-            return Hand(ssh=Route(self).login)
+            return Hand(ssh=[*shared(), *words(self.uri)])
         raise Unsupported(
             f'the programs and files of host "{self.name}" are out of reach',
             hint="a host by ssh: qemu+ssh://root@hv2/system",
@@ -120,6 +120,10 @@ class Host:
             return looks[kind](name)
         except NotFound:
             return ""
+
+    def touched(self, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """Name what an operation on the host itself is about: one at a time changes its files and rules."""
+        return (f"host {self.place.name}",)
 
     def telling(self, report: Callable[[str, float | None], None], look: Callable[[], None]) -> Host:
         """Give the same host, on the same connection, for one of many acts: who is told, and how it hears of a stop."""
@@ -233,6 +237,21 @@ def connect(
     for sentence in recover(host.site):
         host.site.report(sentence, 1.0)
     return host
+
+
+def beforehand(
+    where: str | None = None,
+    *,
+    report: Callable[[str, float | None], None] | None = None,
+    asked: str = "",
+    patience: float | None = None,
+) -> Host:
+    """Give a host whose libvirt need not answer, or not even be there: for what is done with its programs and files."""
+    from kvist.virt.connection import Connection
+
+    chosen = choose(where)
+    place = locate(chosen.where)
+    return Host(Connection.later(place.uri), place, report, asked=asked, patience=patience, why=chosen.why)
 
 
 def choose(where: str | None) -> Chosen:

@@ -11,18 +11,29 @@ WITHIN = 1.5
 """Seconds; a person who presses the tab key waits for no host longer than that."""
 
 
-def live_names(kind: str, where: str | None) -> list[str]:
-    """Give the names of one kind, sorted; none without a host. The kinds are those of `Ask.complete`."""
+def live_names(kind: str, where: str | None, of: str = "") -> list[str]:
+    """Give the names of one kind, sorted; none without a host. The kinds are those of `Ask.complete`.
+
+    Of what is a part of something else, a card, say, those of that: a VM, a network, a filter or a bridge.
+    """
     try:
-        return sorted(_names(kind, where))
+        return sorted(_names(kind, where, of))
     except KvistError:
         # The shell is in the middle of a line: there is no place for an error, and none is needed for a suggestion.
         return []
 
 
-def _names(kind: str, where: str | None) -> Iterable[str]:
+def _names(kind: str, where: str | None, of: str) -> Iterable[str]:
     if kind == "sandbox":
         return _sandboxes()
+    if kind == "recipe":
+        from kvist.host.bake.cache import NAMES
+
+        return NAMES
+    if kind == "device-kind":
+        from kvist.resources.devices.naming import KINDS
+
+        return KINDS
     if kind == "host":
         from kvist.resources.hosts.book import read
 
@@ -47,7 +58,10 @@ def _names(kind: str, where: str | None) -> Iterable[str]:
             from kvist.resources.hosts.host import Host
 
             return [image.name for image in Host(connection, place).images.ls()]
-    return []
+    from kvist.resources.hosts import partnames
+    from kvist.resources.hosts.host import Host
+
+    return partnames.names(kind, Host(connection, place), of)
 
 
 def _sandboxes() -> list[str]:

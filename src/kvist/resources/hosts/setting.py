@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Site, Step
-from kvist.errors import Conflict, Invalid
+from kvist.errors import Conflict, Invalid, Unsupported
 from kvist.host import sysctl
 from kvist.resources.steps.crossing import SetSysctl
 from kvist.xml.codec import BOOL
@@ -36,6 +36,13 @@ class Settings(Spec):
         page="https://libvirt.org/nss.html",
         default=None,
     )
+    vhost_zerocopy: bool | None = aside(
+        BOOL,
+        applies=LIVE,
+        doc="The kernel sends large packets of guests straight from their memory (vhost_net).",
+        page="https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/tree/drivers/vhost/net.c",
+        default=None,
+    )
 
 
 KEYS = {"ip_forward": IP_FORWARD}
@@ -52,10 +59,13 @@ def set(
     With --guest-names `ping web` on the host finds guest web: by libvirt's own module of the name service
     (https://libvirt.org/nss.html), which is entered in /etc/nsswitch.conf.
 
+    --vhost-zerocopy is kept in /etc/modprobe.d/kvist.conf, and module vhost_net is loaded anew where no guest uses it;
+    where one does, the answer names it, and the value comes with the next load.
+
     Example: kvist host set --ip-forward --guest-names
     """
     wish = {KEYS[name]: "1" if value else "0" for name, value in settings.items() if name in KEYS and value is not None}
-    if not wish and settings.guest_names is None:
+    if not wish and settings.guest_names is None and settings.vhost_zerocopy is None:
         raise Invalid("say what is to be otherwise", hint="kvist host set --ip-forward")
     for key, value in wish.items():
         if file := sysctl.overruled(self.hand, key, value):
@@ -65,6 +75,48 @@ def set(
         yield from setting(self.site, key, value)
     if settings.guest_names is not None:
         yield from guest_names(self.site, on=settings.guest_names)
+    if settings.vhost_zerocopy is not None:
+        if self.place.sandbox is not None:
+            raise Unsupported("a sandbox has the kernel of its machine, and changes nothing of it",
+                              hint="kvist host set --vhost-zerocopy --host qemu:///system")  # fmt: skip
+        yield from vhost_zerocopy(self.site, on=settings.vhost_zerocopy)
+
+
+def vhost_zerocopy(at: Site, *, on: bool) -> Iterator[Step]:
+    """Give the steps by which vhost_net sends without copying, or no longer does."""
+    from kvist.host import zerocopy
+    from kvist.resources.steps.files import WriteFile
+    from kvist.resources.steps.modules import ReloadZerocopy
+
+    value, word = ("1", "on") if on else ("0", "off")
+    seen = zerocopy.look(at.hand)
+    zerocopy.need(seen, value)
+    if seen.builtin:
+        return
+    if file := zerocopy.overruled(at.hand, value):
+        raise Conflict(f'"{file}" says otherwise of {zerocopy.PARAMETER}, and is read later',
+                       hint=f"take {zerocopy.PARAMETER} out of {file}")  # fmt: skip
+    text = at.hand.read(zerocopy.KEPT)
+    before = zerocopy.kept(text)
+    anew = seen.now != value and not seen.used
+    if anew:
+        yield ReloadZerocopy(before=seen.now, after=value, back=True)
+    if before != value:
+        when = "at each load of vhost_net"
+        if seen.now != value and seen.used:
+            busy = ", ".join(zerocopy.users(at.hand)) or "somebody"
+            when = f"at the next load of vhost_net, which {busy} uses now"
+        was = None if before is None else "on" if before == "1" else "off"
+        yield WriteFile(
+            path=zerocopy.KEPT,
+            before=text,
+            after=zerocopy.keeping(text, value),
+            why=f"keep vhost zero-copy {word}",
+            shown=() if anew else (("vhost zerocopy", was, word),),
+            when=when,
+        )
+    if anew:
+        yield ReloadZerocopy(before=seen.now, after=value)
 
 
 def guest_names(at: Site, *, on: bool) -> Iterator[Step]:

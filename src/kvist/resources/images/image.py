@@ -16,6 +16,7 @@ from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Conflict, Corrupt, Invalid, NotFound, Problem
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.power import virsh
 from kvist.resources.steps.storage import DeleteVolume, FillVolume, MakePool, NewVolume, StartPool
 from kvist.values import Name, Size
@@ -23,7 +24,6 @@ from kvist.virt.words import Missing
 
 if TYPE_CHECKING:
     from kvist.host.bake.baked import Baked
-    from kvist.resources.hosts.host import Host
     from kvist.virt.storage import VolumeState
 
 POOL = "kvist-images"
@@ -181,17 +181,10 @@ def note_name(image: str) -> str:
     return f"{image}.json"
 
 
-class Images:
+class Images(Holding):
     """The images of a host."""
 
     kind = "image"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def all(self) -> list[Image]:
         """Read all images."""
@@ -247,7 +240,7 @@ class Images:
     @operation
     def build(
         self,
-        name: Annotated[str, Ask("what to build: debian-12, debian-13 or micro", metavar="NAME")],
+        name: Annotated[str, Ask("what to build: debian-12, debian-13 or micro", metavar="NAME", complete="recipe")],
         *,
         arch: Annotated[Literal["x86_64", "aarch64"] | None, Ask("architecture, this host's when not given")] = None,
     ) -> Iterator[Step]:

@@ -9,7 +9,7 @@ from kvist.engine.rows import Rows
 from kvist.errors import Failed
 
 if TYPE_CHECKING:
-    from kvist.host.checks import Finding
+    from kvist.resources.netview.diagnosis.findings import Finding
     from kvist.resources.vms.vm import Machine
 
 
@@ -24,10 +24,11 @@ def diagnose(
     """Find out why a VM does not reach the network: each link of the chain with what was seen, and what mends it.
 
     Power, card, cable, port of the bridge, filter, the guest's card, DHCP, address, gateway, DNS, ip_forward, route,
-    NAT, firewall, and the way back. The first that is broken is told on stderr, with the command that mends it, and
-    the exit code is 1; 0 when none is. "-" stands where something cannot be told or is not needed. Nothing is changed,
-    and nothing is sent but a few pings and questions for a name: by the guest, if its agent answers, and by the host.
-    Without an agent, leases and the host's neighbours stand in for what the guest would say.
+    NAT, firewall, the way back; and whether its policy and its forwards are in force. The first that is broken is told
+    on stderr, with the command that mends it, and the exit code is 1; 0 when none is. "-" stands where something cannot
+    be told or is not needed. Nothing is changed, and nothing is sent but a few pings and questions for a name: by the
+    guest, if its agent answers, and by the host. Without an agent, leases and the host's neighbours stand in for what
+    the guest would say.
 
     Example: kvist net diagnose web --to 10.0.0.1
     """

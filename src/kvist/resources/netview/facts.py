@@ -6,6 +6,8 @@ import re
 from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvist.resources.networks.wish import network_of as subnet_of
+from kvist.specs.network import Network
 from kvist.values import Cidr
 from kvist.xml.document import Document
 from kvist.xml.path import NAMESPACES
@@ -79,33 +81,20 @@ def nets(connection: Connection) -> list[Net]:
 
 def net(text: str, *, active: bool) -> Net:
     """Read one network from its document."""
-    root = Document.parse(text).root
-    forward = root.find("forward")
-    bridge, dns = root.find("bridge"), root.find("dns")
-    if forward is None:
-        mode, dev = "isolated", ""
-    else:
-        dev = forward.get("dev") or next((str(one.get("dev")) for one in forward.iterfind("interface")), "")
-        mode = forward.get("mode", "nat")
-    port = root.find("virtualport")
+    said = Network.read(Document.parse(text).root)
+    mode = said.forward or "isolated"
     return Net(
-        name=str(root.findtext("name")),
+        name=str(said.name),
         active=active,
         mode=mode,
-        bridge=bridge.get("name", "") if bridge is not None else "",
-        dev=dev,
-        addresses=tuple(_address(each) for each in root.iterfind("ip[@address]")),
-        dhcp=root.find("ip/dhcp") is not None,
-        dns=mode in OWN_BRIDGE and (dns is None or dns.get("enable") != "no"),
-        zone=bridge.get("zone", "") if bridge is not None else "",
-        switch=port.get("type", "") if port is not None else "",
+        bridge=said.bridge or "",
+        dev=said.dev or next(iter(said.interfaces or ()), ""),
+        addresses=tuple(Cidr(str(ip.address), at.prefixlen) for ip in said.ips if (at := subnet_of(ip)) is not None),
+        dhcp=any(ip.ranges or ip.hosts or ip.bootp_file for ip in said.ips),
+        dns=mode in OWN_BRIDGE and said.dns is not False,
+        zone=said.zone or "",
+        switch=said.virtualport or "",
     )
-
-
-def _address(element: Element) -> Cidr:
-    address = str(element.get("address"))
-    length = element.get("prefix") or element.get("netmask") or ("64" if ":" in address else "24")
-    return Cidr(address, ip_interface(f"{address}/{length}").network.prefixlen)
 
 
 class Promise(NamedTuple):
@@ -159,7 +148,8 @@ def _card(element: Element, vm: str, running: bool) -> Card:
         found = element.find(path)
         return (found.get(attribute) or "") if found is not None else ""
 
-    kind = str(element.get("type"))
+    # On a network that is somebody's bridge, libvirt tells of a running card what it has become, and the network too.
+    kind = "network" if of("source", "network") else str(element.get("type"))
     source = {"network": "network", "bridge": "bridge"}.get(kind, "dev")
     return Card(
         vm=vm,

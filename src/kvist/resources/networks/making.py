@@ -125,7 +125,8 @@ def _existing(self: Networks, name: str, wish: Network, *, start: bool, autostar
     assert new is not None, "there is a document"
     if other := differences(have, Network.read(new.root)):
         said = "; ".join(
-            f"{field} is {before or 'not set'}, not {after or 'not set'}" for field, before, after in other
+            f"{field} is {before or 'not set'}, {f'not {after}' if after else 'and was not asked for'}"
+            for field, before, after in other
         )
         raise _other(name, said)
     if wish.proxy_arp:

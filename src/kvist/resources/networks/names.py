@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 WHO: Final = Ask("whose address: a VM, or the MAC address of a card", metavar="VM|MAC", complete="vm")
 HOST: Final = Ask("the name", metavar="HOSTNAME")
+GIVEN: Final = HOST._replace(complete="hostname")
 
 
 class LeaseRow(NamedTuple):
@@ -123,7 +124,9 @@ def reserve(
 def unreserve(
     self: Networks,
     name: Annotated[str, NAME],
-    who: Annotated[str, Ask("whose: a VM, a MAC address, or the address itself", metavar="VM|MAC|ADDRESS")],
+    who: Annotated[
+        str, Ask("whose: a VM, a MAC address, or the address itself", metavar="VM|MAC|ADDRESS", complete="reservation")
+    ],
 ) -> Iterator[Step]:
     """Give reserved addresses of a VM free again.
 
@@ -167,7 +170,7 @@ def add_host(
 def remove_host(
     self: Networks,
     name: Annotated[str, NAME],
-    hostname: Annotated[str, HOST],
+    hostname: Annotated[str, GIVEN],
 ) -> Iterator[Step]:
     """Let a name, that `net host add` gave, be found no more.
 

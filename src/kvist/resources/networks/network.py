@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.engine.elsewhere import Elsewhere
 from kvist.engine.operation import operation
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.errors import Conflict, Invalid, NotFound, Refused
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.networks.words import NAME
 from kvist.resources.steps.network import (
     AutostartNetwork,
@@ -24,7 +25,6 @@ from kvist.values import Name
 from kvist.xml.document import Document
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
     from kvist.resources.netview.map import map as _map
     from kvist.resources.netview.rules import rules as _rules
     from kvist.resources.networks.making import Maker
@@ -67,17 +67,10 @@ class Row(NamedTuple):
     dhcp: str | None
 
 
-class Networks(Maker, Setter, Namer):
+class Networks(Maker, Setter, Namer, Holding):
     """The networks of a host."""
 
     kind = "network"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def ls(self) -> list[Row]:
         """List the networks: whether they run, their kind, bridge, subnets and what DHCP gives out.
@@ -228,7 +221,7 @@ class Networks(Maker, Setter, Namer):
         document = Document.parse(networks.xml(name, stored=True))
         Network(name=new).write(document.root)
         yield from self._gone(state)
-        shown = (("renamed", f"{name} -> {new}"),)
+        shown = (("renamed_from", name),)
         yield DefineNetwork(name=new, uuid=state.uuid, xml=document.text(), shown=shown, followed=True)
         if state.active:
             yield StartNetwork(name=new)

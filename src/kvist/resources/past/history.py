@@ -10,12 +10,13 @@ from kvist.engine.ask import Ask
 from kvist.engine.journal import DONE, RUNNING, Entry, Journal
 from kvist.engine.operation import operation
 from kvist.engine.plan import Plan
-from kvist.engine.step import Change, Site
+from kvist.engine.step import Change
 from kvist.engine.undo import Reversal
 from kvist.errors import Conflict, NotFound
+from kvist.resources.hosts.holding import Holding
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
 
 class LogRow(NamedTuple):
@@ -29,17 +30,10 @@ class LogRow(NamedTuple):
     state: str
 
 
-class History:
+class History(Holding):
     """What was done on a host by this user, newest first."""
 
     kind = "operation"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def log(
         self,
@@ -67,7 +61,9 @@ class History:
             for each in entries
         ]
 
-    def show(self, number: Annotated[int, Ask("number of the operation", metavar="N")]) -> dict[str, Any]:
+    def show(
+        self, number: Annotated[int, Ask("number of the operation", metavar="N", complete="operation")]
+    ) -> dict[str, Any]:
         """Show one operation: who, when, what was changed from what to what, and by which steps.
 
         Example: kvist log show 12
@@ -92,7 +88,9 @@ class History:
     @operation
     def undo(
         self,
-        number: Annotated[int | None, Ask("number of the operation in `kvist log`; the last one", metavar="N")] = None,
+        number: Annotated[
+            int | None, Ask("number of the operation in `kvist log`; the last one", metavar="N", complete="operation")
+        ] = None,
     ) -> Plan:
         """Take back what an operation did, the last one when no number is given.
 

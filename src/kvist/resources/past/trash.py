@@ -10,16 +10,17 @@ from kvist.engine.ask import Ask
 from kvist.engine.journal import Entry, Journal
 from kvist.engine.operation import operation
 from kvist.engine.plan import Plan
-from kvist.engine.step import Site, Step
+from kvist.engine.step import Step
 from kvist.engine.undo import Reversal
 from kvist.errors import NotFound
+from kvist.resources.hosts.holding import Holding
 from kvist.resources.past.retiring import machine_of, name_of, volumes_of
 from kvist.resources.steps.storage import DeleteVolume
 from kvist.resources.steps.trash import Discard
 from kvist.values import Duration, Size
 
 if TYPE_CHECKING:
-    from kvist.resources.hosts.host import Host
+    pass
 
 
 class TrashRow(NamedTuple):
@@ -32,17 +33,10 @@ class TrashRow(NamedTuple):
     volumes: tuple[str, ...]
 
 
-class Trash:
+class Trash(Holding):
     """The trash of a host: what this user has deleted there."""
 
     kind = "vm"
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
 
     def ls(self) -> list[TrashRow]:
         """List the VMs in the trash: when they were deleted, and how much their disks take.
@@ -61,7 +55,9 @@ class Trash:
         ]
 
     @operation
-    def restore(self, name: Annotated[str, Ask("the VM, or the number that `kvist trash ls` tells")]) -> Plan:
+    def restore(
+        self, name: Annotated[str, Ask("the VM, or the number that `kvist trash ls` tells", complete="trashed")]
+    ) -> Plan:
         """Bring a deleted VM back whole: definition, NVRAM, TPM state, snapshots, disks.
 
         Of several that had the name it is the one that was deleted last.
@@ -77,7 +73,7 @@ class Trash:
     @operation
     def empty(
         self,
-        names: Annotated[tuple[str, ...], Ask("these VMs, or numbers, only", metavar="NAME")] = (),
+        names: Annotated[tuple[str, ...], Ask("these VMs, or numbers, only", metavar="NAME", complete="trashed")] = (),
         *,
         older: Annotated[Duration | None, Ask("only what was deleted this long ago", metavar="TIME")] = None,
     ) -> Plan:

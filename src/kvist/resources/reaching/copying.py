@@ -28,8 +28,10 @@ _NO_SFTP = re.compile(r"sftp|subsystem request failed", re.IGNORECASE)
 
 def cp(
     self: Host,
-    sources: Annotated[tuple[str, ...], Ask("what to copy: VM:/path, or a local path", metavar="SRC")],
-    destination: Annotated[str, Ask("where to: a local path, or VM:/path", metavar="DST")],
+    sources: Annotated[
+        tuple[str, ...], Ask("what to copy: VM:/path, or a local path", metavar="SRC", complete="place")
+    ],
+    destination: Annotated[str, Ask("where to: a local path, or VM:/path", metavar="DST", complete="place")],
     *,
     recursive: Annotated[bool, Ask("copy directories with all that is in them", short="r")] = False,
     agent: Annotated[bool, Ask("by the guest agent: single files, no network needed")] = False,
@@ -76,6 +78,10 @@ def cp(
             return None
         code, complaint = _scp(vm, [line[0], "-O", *line[1:]])
     sys.stderr.write(complaint)
+    if code:
+        from kvist.resources.reaching.shutout import judge
+
+        judge(vm, goal, complaint, asked=sys.stdin.isatty())
     return code or None
 
 

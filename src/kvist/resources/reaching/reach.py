@@ -49,10 +49,14 @@ def ssh(
     """
     from kvist.guest.ssh import argv
     from kvist.host.run import attach
+    from kvist.resources.reaching.shutout import SSH_FAILED, look
 
     goal = target(self, find_ssh(self, timeout), user=user, key=key)
     route = Route(self.host.place)
-    return _shell_code(attach([*route.prefix, *argv(goal, known_hosts(), command, tty=tty)]))
+    code = attach([*route.prefix, *argv(goal, known_hosts(), command, tty=tty)])
+    if code == SSH_FAILED:
+        look(self, goal)
+    return _shell_code(code)
 
 
 def execute(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kvist.errors import Invalid, TimedOut
+from kvist.errors import TimedOut
 from kvist.resources.reaching.forwarding import split
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from kvist.resources.hosts.host import Place
 
 _LINES = 64 << 10
-_DESTINATION = re.compile(r"([^@]+@)?(?:\[(.+)\]|([^:]+))(?::(\d+))?")
 
 
 class Route:
@@ -101,13 +99,11 @@ class Route:
             return False
 
     @property
-    def login(self) -> Sequence[str]:
-        """Give the words that log in to the host: ssh wants its port apart and an IPv6 address bare."""
-        parts = _DESTINATION.fullmatch(self.place.ssh)
-        if parts is None:
-            raise Invalid(f'"{self.place.uri}" names no host to log in to', hint="qemu+ssh://root@hv2/system")
-        user, bracketed, host, port = parts.groups()
-        return [*(["-p", port] if port else []), f"{user or ''}{bracketed or host}"]
+    def login(self) -> list[str]:
+        """Give the words that log in to the host."""
+        from kvist.host.login import words
+
+        return words(self.place.uri)
 
 
 def _greeting(seen: bytes) -> bool:

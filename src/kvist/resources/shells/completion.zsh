@@ -6,12 +6,12 @@ _kvist() {
     while IFS= read -r line; do
         local word="${line%%$'\t'*}" doc="${line#*$'\t'}"
         case "$word" in
-            *= | */) open+=("${word//:/\\:}:$doc") ;;
+            *= | */ | *:) open+=("${word//:/\\:}:$doc") ;;
             *) plain+=("${word//:/\\:}:$doc") ;;
         esac
     done < <("${words[1]}" __complete zsh -- "${(@)words[1,CURRENT]}" 2>/dev/null)
     (( $#plain )) && _describe kvist plain
-    # What goes on behind a sub-key or a directory is typed without a space.
+    # What goes on behind a sub-key, a directory or a VM is typed without a space.
     (( $#open )) && _describe kvist open -S ''
     return 0
 }

@@ -17,8 +17,10 @@ class WriteFile(Step):
     """None where there was no such file."""
     after: str
     why: str
-    shown: tuple[tuple[str, str, str], ...] = ()
+    shown: tuple[tuple[str, str | None, str], ...] = ()
     """What the answer tells: settings, what each was and what it is."""
+    when: str = "now"
+    """When that is so."""
 
     def describe(self) -> str:
         return f'{self.why}: write "{self.path}"'
@@ -40,7 +42,7 @@ class WriteFile(Step):
             raise Failed(f'file "{self.path}" is not as it was written')
 
     def changes(self) -> tuple[Change, ...]:
-        return tuple(Change("host", key, before, after) for key, before, after in self.shown)
+        return tuple(Change("host", key, before, after, self.when) for key, before, after in self.shown)
 
     def commands(self) -> tuple[Command, ...]:
         return (Command(("tee", self.path), self.after),)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from kvist.engine.locks import holding
 from kvist.engine.step import Change, Command, Site, Step
 from kvist.errors import Failed
 from kvist.host import sysctl
-from kvist.host.firewall import groups, tables
-from kvist.resources.firewall.policies import wanted
+from kvist.host.firewall import choice, groups, tables
+from kvist.resources.firewall.backends.backend import backend, chosen, others
+from kvist.resources.firewall.policies import Said
 from kvist.resources.steps.crossing import FIREWALL, lasting
 
 MODULE = "br_netfilter"
@@ -24,11 +26,13 @@ class Judge(Step):
     """
 
     back: bool = False
+    by: Literal["nft", "nwfilter"] = choice.NFT
+    """What policies stand on when it is planned; it looks again when it is applied."""
+    cards: tuple[str, ...] = ()
+    """MAC addresses of cards that may have to be plugged in again on the way back, where that takes something."""
 
     def describe(self) -> str:
-        if self.back:
-            return "have a way back to the firewall's tables as they are"
-        return f"load the firewall's tables {tables.TABLE}"
+        return "have a way back to the policies that are in force" if self.back else "put the policies in force"
 
     def apply(self, at: Site) -> None:
         if not self.back:
@@ -37,18 +41,74 @@ class Judge(Step):
     def undo(self, at: Site) -> None:
         if self.back:
             self._enforce(at)
+        elif self.cards:
+            backend(self.by).expect(at, self.cards)
 
     def _enforce(self, at: Site) -> None:
         # Another kvist looks only when this one has written: none of them loads a table that lacks the other's.
         with holding(at.connection.uri, (FIREWALL,), patience=at.patience, tell=at.report, look=at.look):
-            tables.enforce(at.hand, wanted(at))
+            chosen(at).enforce(at)
+            # Until then packets have to pass both.
+            for other in others(at):
+                other.release(at)
 
     def verify(self, at: Site) -> None:
-        if not self.back and (lacking := lasting(lambda: tables.intact(at.hand, wanted(at)))):
+        if not self.back and (lacking := lasting(lambda: chosen(at).intact(at, Said(at)))):
             raise Failed(f"what was put in force did not hold: {lacking}")
 
     def commands(self) -> tuple[Command, ...]:
-        return () if self.back else (Command(("nft", "-f", tables.RULES)),)
+        return () if self.back else backend(self.by).commands()
+
+
+def judges(at: Site) -> tuple[Judge, Judge]:
+    """Give the steps that stand before those that change what VMs and groups say, and behind them."""
+    by = choice.chosen(at.hand)
+    return Judge(back=True, by=by), Judge(by=by, cards=backend(by).expected(Said(at)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShutCards(Step):
+    """Have filters for cards by which nothing passes: they are given them before their policies are in force."""
+
+    stays = "with the policies in force, those that no card refers to are forgotten"
+    by: Literal["nft", "nwfilter"]
+    cards: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"have filters for {', '.join(self.cards)} by which nothing passes"
+
+    def apply(self, at: Site) -> None:
+        backend(self.by).expect(at, self.cards)
+
+    def commands(self) -> tuple[Command, ...]:
+        return backend(self.by).commands()[:1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choose(Step):
+    """Write down what policies are to stand on; None for the usual."""
+
+    before: Literal["nft", "nwfilter"] | None
+    after: Literal["nft", "nwfilter"] | None
+    shown: tuple[str, str]
+    """What they stood on, and what they stand on from now on."""
+
+    def describe(self) -> str:
+        return f"let policies stand on {self.shown[1]}"
+
+    def apply(self, at: Site) -> None:
+        choice.choose(at.hand, self.after)
+
+    def undo(self, at: Site) -> None:
+        choice.choose(at.hand, self.before)
+
+    def changes(self) -> tuple[Change, ...]:
+        return (Change("firewall", "backend", *self.shown, "live"),)
+
+    def commands(self) -> tuple[Command, ...]:
+        if self.after is None:
+            return (Command(("rm", "-f", choice.CHOICE)),)
+        return (Command(("tee", choice.CHOICE), f"{self.after}\n"),)
 
 
 @dataclass(frozen=True, kw_only=True)

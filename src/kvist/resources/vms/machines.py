@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.engine.elsewhere import Elsewhere
+from kvist.resources.hosts.holding import Holding
 from kvist.values import Duration, Size
 
 if TYPE_CHECKING:
-    from kvist.engine.step import Site
-    from kvist.resources.hosts.host import Host
     from kvist.resources.making.create import Maker
     from kvist.resources.vms.events import events as _events
     from kvist.resources.vms.top import top as _top
@@ -33,24 +32,20 @@ class Row(NamedTuple):
     uptime: Duration | None
 
 
-class Machines(Maker):
+class Machines(Maker, Holding):
     """The VMs of a host."""
 
     kind = "vm"
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    @property
-    def site(self) -> Site:
-        return self.host.site
-
     def ls(self) -> list[Row]:
         """List all VMs: state, address, processors, memory, disk, time since boot.
+
+        MEMORY is what a VM was given; `kvist top` shows what its guest may use at this moment.
 
         Example: kvist ls
         """
         from kvist.resources.reaching.address import addresses_of_all
+        from kvist.resources.vms.memory import given
         from kvist.resources.vms.uptime import uptimes
 
         shots = self.host.connection.domains.snapshot()
@@ -60,10 +55,10 @@ class Machines(Maker):
         return [
             Row(
                 name=shot.name,
-                state=shot.state.value,
+                state=shot.doing,
                 address=address.get(shot.name) or None,
                 cpus=shot.cpus,
-                memory=Size(shot.memory),
+                memory=given(self.host, shot),
                 disk=Size(sum(disk.capacity or 0 for disk in shot.disks)) or None,
                 uptime=since.get(shot.name),
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvist.errors import Conflict, Unsupported
 from kvist.resources.reaching.address import Where, addresses
+from kvist.resources.vms.memory import given, untaken
 from kvist.resources.vms.uptime import uptimes
 from kvist.values import Size
 
@@ -35,10 +36,11 @@ def show(self: Machine) -> dict[str, Any]:
     spec = self.spec
     shot = next((shot for shot in domains.snapshot() if shot.name == self.name), None)
     persistent = domains.persistent(self.name)
+    saved = persistent and domains.has_managed_save(self.name)
     found: list[Where] = _addresses(self) if state.active else []
     return {
         "name": self.name,
-        "state": state.value,
+        "state": "saved" if saved and not state.active else state.value,
         "uptime": uptimes(self.host, [shot]).get(self.name) if shot and state.active else None,
         "uuid": spec.uuid,
         "title": spec.title,
@@ -48,7 +50,7 @@ def show(self: Machine) -> dict[str, Any]:
         "made_from": spec.made_from,
         "made_by": spec.made_by,
         "tags": list(spec.tags or ()),
-        "memory": Size(shot.memory) if shot and shot.memory else spec.memory,
+        "memory": given(self.host, shot) if shot and shot.memory else spec.memory,
         "memory_max": spec.memory_max if spec.memory_max is not None else spec.memory,
         "cpus": shot.cpus if shot and shot.cpus else spec.cpus,
         "cpus_max": spec.cpus_max if spec.cpus_max is not None else spec.cpus,
@@ -59,7 +61,7 @@ def show(self: Machine) -> dict[str, Any]:
         "virt": spec.virt,
         "persistent": persistent,
         "autostart": domains.autostart(self.name) if persistent else False,
-        "saved": persistent and domains.has_managed_save(self.name),
+        "saved": saved,
         "snapshots": _snapshots(self),
         "agent": self.has_agent if state.active else None,
         "console": next((each.type for each in (*spec.consoles, *spec.serials) if each.type), None),
@@ -68,7 +70,7 @@ def show(self: Machine) -> dict[str, Any]:
         "disks": [_disk(each, shot, self) for each in spec.disks],
         "nics": [_nic(each, found) for each in spec.nics],
         "pending": [each._asdict() for each in pending(self)] if state.active and persistent else [],
-        "advice": advice(spec),
+        "advice": [*untaken(self.host, shot), *advice(spec)] if shot else advice(spec),
     }
 
 
