@@ -145,6 +145,27 @@ def test_a_bridge_with_settings_of_its_own_has_them_in_the_kernel(line: Kvist, s
     line("net", "delete", "m66")
 
 
+def test_rows_19_and_28_a_card_goes_to_a_network_that_is_a_bridge_of_the_hosts_while_its_guest_runs(
+    line: Kvist, sandbox: Sandbox, guests: None, uplink: str
+) -> None:
+    mac = "52:54:00:66:00:66"
+    line("net", "create", "lan66", "--mode", "bridge", "--bridge", "br66")
+    twice(line, "nic", "add", ONE, "lan66", "--mac", mac)
+    assert [(row["source"], row["type"]) for row in line.json("nic", "ls", ONE) if row["mac"] == mac] == [
+        ("lan66", "network")
+    ]
+    twice(line, "nic", "set", ONE, "lan66", "--link", "down")
+    assert [row for row in line.json("pending", ONE) if mac in row["field"]] == []
+    twice(line, "nic", "set", ONE, mac, "--network", NET)
+    line("undo")
+    ports = json.loads(host(sandbox, "ip", "-json", "link", "show", "master", "br66"))
+    assert [port["address"][3:] for port in ports] == [mac[3:]]
+    assert [card["network"] for card in line.json("net", "map")["cards"] if card["mac"] == mac] == ["lan66"]
+    twice(line, "nic", "remove", ONE, "lan66")
+    assert host(sandbox, "ip", "-brief", "link", "show", "master", "br66").strip() == ""
+    line("net", "delete", "lan66")
+
+
 def test_row_25_dhcp_and_names_change_live_while_guests_go_on(
     line: Kvist, sandbox: Sandbox, virsh: Virsh, guests: None
 ) -> None:

@@ -219,6 +219,13 @@ def test_a_device_is_not_unset_but_removed(line: Answers) -> None:
     assert "kvist device remove web" in line("unset", "web", "nics", code=2)
 
 
+def test_what_every_vm_has_is_not_unset(line: Answers, vm: Machine) -> None:
+    said = line("unset", "web", "memory", "cpus-max", code=2)
+    assert ".memory: every VM has one" in said and "kvist set web --memory 2G" in said
+    assert ".cpus_max: every VM has one" in said
+    assert stored(vm).memory == GIB
+
+
 def test_every_setting_of_several_vms_is_printed(line: Answers, vm: Machine) -> None:
     rows = line("get", "*", "memory")
     assert [(row["name"], row["next_boot"]) for row in rows] == [("web", GIB)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import gc
 from collections.abc import Callable, Iterator
 from threading import Timer
 
@@ -26,6 +26,8 @@ SHORT = Duration(0.3)
 
 @pytest.fixture
 def host() -> Iterator[Host]:
+    # libvirt shares one default host among all that hold on to it, and a test's exception holds on to its VM.
+    gc.collect()
     opened = connect("test:///default")
     yield opened
     opened.close()
@@ -79,10 +81,8 @@ def test_a_vm_that_stops_meanwhile_ends_the_waiting_at_once(
     host: Host, vm: Machine, later: Later, what: waiting.What
 ) -> None:
     later(lambda: host.connection.domains.destroy("test"))
-    begun = time.monotonic()
     with pytest.raises(Conflict, match="stopped while it was waited for"):
-        wait(vm, what, timeout=Duration(60))
-    assert time.monotonic() - begun < 5
+        wait(vm, what, timeout=Duration(5))
 
 
 def test_the_end_of_patience_says_where_to_look(vm: Machine) -> None:

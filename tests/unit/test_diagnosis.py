@@ -15,12 +15,11 @@ from kvist.guest.netlook import GuestLink, GuestNet, GuestRoute
 from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
 from kvist.host.net.links import Link
 from kvist.host.net.listeners import Listener
-from kvist.host.net.passage import BRIDGED, FORWARD, Way
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon, Way
 from kvist.resources.netview.diagnosis.findings import ORDER, Finding, walk
 from kvist.resources.netview.diagnosis.ours import Ours
 from kvist.resources.netview.diagnosis.situation import Situation
 from kvist.resources.netview.facts import Card, Net
-from kvist.resources.netview.wayout import Daemon
 from kvist.values import Cidr
 
 MAC, OWN, HOST, FAR = "52:54:00:00:00:0a", "192.168.122.50", "192.168.122.1", "203.0.113.9"

@@ -224,7 +224,7 @@ def test_networkd_has_a_device_its_network_and_its_port(tmp_path: Path) -> None:
     device = parse(hand.read("/etc/systemd/network/00-kvist-br0.netdev") or "")
     assert device == [
         Section("NetDev", (("Name", "br0"), ("Kind", "bridge"), ("MACAddress", MAC))),
-        Section("Bridge", (("STP", "yes"), ("VLANFiltering", "no"))),
+        Section("Bridge", (("STP", "yes"),)),
     ]
     network = parse(hand.read("/etc/systemd/network/00-kvist-br0.network") or "")
     assert network[1].all("DNS") == ["192.168.1.53", "192.168.1.54"]
@@ -281,3 +281,36 @@ def test_each_manager_is_one_of_the_protocol() -> None:
     assert [manager.name for manager in managers()] == ["netplan", "ifupdown", "NetworkManager", "systemd-networkd"]
     every: tuple[Manager, ...] = managers()
     assert len({type(manager) for manager in every}) == 4
+
+
+def test_of_several_profiles_of_a_port_that_which_was_in_force_moves_to_the_bridge(tmp_path: Path) -> None:
+    hand = tree(tmp_path, "NetworkManager")
+    room = "/etc/NetworkManager/system-connections"
+    profile = "[connection]\nid=office\nuuid=95b9\ntype=ethernet\n\n[ipv4]\nmethod=auto\n"
+    hand.write(f"{room}/office.nmconnection", profile, mode=0o600)
+    files = NetworkManager().write(hand, CARRIED._replace(profile="95b9"))
+    assert "method=auto" in files[0].text and "address1" not in files[0].text
+    assert "address1=192.168.1.2/24,192.168.1.1" in NetworkManager().write(hand, CARRIED)[0].text
+
+
+def test_networkmanagers_profiles_are_nobody_elses_to_read_when_they_come_back_either(tmp_path: Path) -> None:
+    hand = tree(tmp_path, "NetworkManager")
+    put(hand, NetworkManager().write(hand, CARRIED))
+    assert {file.mode for file in NetworkManager().remove(hand, "br0")} == {0o600}
+
+
+def test_networkd_asks_for_the_bridge_as_it_asked_for_the_port(tmp_path: Path) -> None:
+    hand = tree(tmp_path, "systemd-networkd")
+    leased = CARRIED._replace(dhcp=True, addresses=(), gateways=(), iaid=1780758690)
+    network = parse(Networkd().write(hand, leased)[1].text)
+    assert [section.all("IAID") for section in network if section.name == "DHCPv4"] == [["1780758690"]]
+    # What a person has said of it counts.
+    hand.write("/etc/systemd/network/10-eth.network", "[Match]\nName=eth*\n\n[DHCPv4]\nClientIdentifier=mac\n")
+    network = parse(Networkd().write(hand, leased)[1].text)
+    assert [section.items for section in network if section.name == "DHCPv4"] == [(("ClientIdentifier", "mac"),)]
+
+
+def test_ifupdown_puts_down_what_is_up_and_what_is_not(tmp_path: Path) -> None:
+    hand = tree(tmp_path, "ifupdown")
+    assert [words[-4:] for words in Ifupdown().reload(hand, TYPED)] == [("+", "br0", "-", "eth0")]
+    assert [words[-4:] for words in Ifupdown().release(hand, TYPED)] == [("-", "br0", "+", "eth0")]

@@ -11,7 +11,7 @@ from tests.unit.test_ruleset import recorded
 
 from kvist.cli.outline import BOXES, PLAIN, drawing, lines
 from kvist.host.net.links import Link, Route
-from kvist.resources.netview.facts import Card, Net, promises
+from kvist.resources.netview.facts import Card, Net, cards_of, promises
 from kvist.resources.netview.map import Around, Forward, NetMap, drawn
 from kvist.resources.netview.outline import Branch
 from kvist.values import Cidr
@@ -228,3 +228,24 @@ def test_a_name_that_is_no_text_for_xml_does_no_harm() -> None:
     sheet = Drawing("<&>", 10, 10)
     sheet.box(0, 0, 10, ["a\x00<b>&'\""], "vm")
     assert words(sheet.text()) == ["a?<b>&'\""]
+
+
+def test_a_network_that_is_a_bridge_without_a_port_is_drawn_below_it_beside_the_bridges_own_cards() -> None:
+    lan = Net("lan", True, "bridge", "br0", "", (), False, False)
+    cards = [card("web", 10, "lan", "br0", "vnet0"), card("db", 12, "br0", "br0", "vnet1", type="bridge")]
+    around = Around(links=(link("br0", "bridge"), link("vnet0", "tun", "br0"), link("vnet1", "tun", "br0")))
+    assert list(lines(drawn([lan], cards, around).outline(), PLAIN)) == [
+        "br0  bridge",
+        "+- lan  network, bridge  on br0",
+        "|  `- web  vnet0  52:54:00:00:00:0a",
+        "`- db  vnet1  52:54:00:00:00:0c",
+    ]
+
+
+def test_a_running_card_on_such_a_network_is_read_as_one_of_the_network() -> None:
+    vm = (
+        "<domain id='1'><name>web</name><devices><interface type='bridge'><mac address='52:54:00:00:00:0A'/>"
+        "<source network='lan' bridge='br0'/><target dev='vnet0'/></interface></devices></domain>"
+    )
+    (found,) = cards_of(Document.parse(vm).root)
+    assert (found.network, found.type, found.bridge, found.tap) == ("lan", "network", "br0", "vnet0")

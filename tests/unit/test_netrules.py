@@ -6,10 +6,9 @@ import pytest
 from tests.unit.test_ruleset import recorded
 
 from kvist.host.firewall.ruleset import Chain, Match, Rule, Ruleset
-from kvist.host.net.passage import BRIDGED, FORWARD
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon
 from kvist.resources.netview.facts import Net, net
 from kvist.resources.netview.rules import NetRule, Sight, told
-from kvist.resources.netview.wayout import Daemon
 from kvist.values import Cidr
 
 NAT = Net("default", True, "nat", "virbr0", "", (Cidr("192.168.122.1", 24),), True, True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from typing import TYPE_CHECKING, Self
+
 from kvist.specs.nwfilter_values import VARIABLE_NAME, VARIABLE_VALUE
 from kvist.values import Mac, PciAddress, Size
 from kvist.xml.codec import (
@@ -23,6 +26,9 @@ from kvist.xml.codec import (
 from kvist.xml.field import LIVE, REPLUG, aside, attr, items, many, pci
 from kvist.xml.lists import listed
 from kvist.xml.spec import Spec
+
+if TYPE_CHECKING:
+    from kvist.xml.document import Element
 
 MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "igb", "ne2k_pci", "pcnet", "usb-net")
 RARE_MODELS = (
@@ -46,6 +52,11 @@ class FilterParameter(Spec):
         "@name", VARIABLE_NAME, applies=LIVE, doc="Variable of the filter, such as IP.", default=None
     )
     value: str | None = attr("@value", VARIABLE_VALUE, applies=LIVE, doc="Its value for this card.", default=None)
+
+
+LENT = {"bridge": ("bridge",), "direct": ("dev", "mode")}
+"""What libvirt makes of a card that runs on a network which is somebody else's bridge or interface: the type that such
+a card has by itself, the attributes of its source, and beside them the network that was asked for."""
 
 
 class Nic(Spec):
@@ -234,3 +245,32 @@ class Nic(Spec):
     dns: tuple[str, ...] | None = aside(
         listed(ADDRESS), applies=LIVE, doc="Name servers the guest is to ask.", default=None
     )
+
+    @classmethod
+    def read(cls, node: Element) -> Self:
+        """Read from the object's element: a card on a network is that, also where libvirt tells what it has become."""
+        if not _is_lent(node):
+            return super().read(node)
+        copy = deepcopy(node)
+        _ask_again(copy)
+        return super().read(copy)
+
+    def write(self, node: Element) -> None:
+        if _is_lent(node) and any(True for _ in self.items()):
+            _ask_again(node)
+        super().write(node)
+
+
+def _is_lent(node: Element) -> bool:
+    source = node.find("source") if node.get("type") in LENT else None
+    return source is not None and source.get("network") is not None
+
+
+def _ask_again(node: Element) -> None:
+    """Let the element say what was asked for: the network, and nothing of what libvirt has found there."""
+    source = node.find("source")
+    assert source is not None, "it names a network"
+    for name in LENT[str(node.get("type"))]:
+        if name in source.attrib:
+            del source.attrib[name]
+    node.set("type", "network")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
+from kvist.host.net.passage import Daemon
+
 if TYPE_CHECKING:
     from kvist.host.firewall.passes import Pass
 
@@ -57,9 +59,7 @@ class Anew(NamedTuple):
     def __str__(self) -> str:
         if self.argv:
             return shlex.join(self.argv)
-        if self.systemd:
-            return f"systemctl restart {self.service}"
-        return f"pkill -x {self.service}; sleep 2; pgrep -x {self.service} || {self.service} -d"
+        return Daemon(self.service, self.systemd).restart
 
 
 Act = Typed | Written | LetBy | Anew

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from kvist.host.checks.finding import Act, Anew, Finding, LetBy, Remedy, Typed, Written, by_hand
 from kvist.host.checks.networks import CONFIG, Networks
 from kvist.host.firewall.iptables import parse as saved
+from kvist.host.firewall.owners import LIBVIRT, OURS, owner
 from kvist.host.firewall.packets import Fate, Packet, stops
-from kvist.host.firewall.passes import Pass
+from kvist.host.firewall.passes import Pass, ways
 from kvist.host.net.passage import BRIDGED
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 ANYBODY = "192.0.2.1"
 """Stands for a host outside. Source: RFC 5737."""
 LIBVIRTS = "LIBVIRT_"
-IPTABLES = {"ip": "iptables", "ip6": "ip6tables"}
-TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
 def packet_filter(seen: Seen) -> Finding:
@@ -124,32 +123,14 @@ def _stopping(at: Networks, bridge: Link) -> Iterator[Fate]:
         return
     for found in stops(at.rules, "forward", _leaving(bridge, at)):
         # What a network's mode or a VM's own policy forbids is meant so.
-        chain = found.rule.chain if found.rule else ""
-        table = found.chain.table if found.chain else ""
-        if found.sure and not chain.startswith(LIBVIRTS) and not table.startswith(("kvist", "libvirt_network")):
+        where = found.rule or found.chain
+        if found.sure and where is not None and owner(where, at.rules) not in (LIBVIRT, OURS):
             yield found
 
 
 def _let_by(at: Networks, found: Fate, bridge: str) -> list[Act]:
-    """Let packets of a bridge by. An accept ends one chain alone: it stands in the one where they come in by a hook."""
-    assert found.chain is not None
-    base = at.rules.base(found.chain)
-    if base.table == "firewalld":
-        kept, now = ("firewall-cmd", "--permanent", "--zone=libvirt"), ("firewall-cmd", "--zone=libvirt")
-        # A reload would flush what others have put in force: the same is said twice instead, for good and for now.
-        return [
-            Typed((*zone, f"--change-interface={bridge}"), (*zone, f"--remove-interface={bridge}"))
-            for zone in (kept, now)
-        ]
-    in_filter = (base.family, base.table) == ("ip", "filter")
-    if in_filter and at.rules.has("ufw") and not at.rules.has("DOCKER"):
-        allow = ("ufw", "route", "allow"), ("ufw", "route", "delete", "allow")
-        return [Typed((*allow[0], way, "on", bridge), (*allow[1], way, "on", bridge)) for way in ("in", "out")]
-    if base.family in IPTABLES and base.table in TABLES:
-        # Docker leaves this chain to others: it neither empties nor goes round it when it is started anew.
-        chain = "DOCKER-USER" if in_filter and at.rules.has("DOCKER-USER") else base.name
-        return [LetBy(Pass(IPTABLES[base.family], bridge, chain, base.table))]
-    return [LetBy(Pass("nft", bridge, base.name, f"{base.family} {base.table}"))]
+    way = ways(found, at.rules, bridge)
+    return [LetBy(way)] if isinstance(way, Pass) else [Typed(*told) for told in way]
 
 
 def _leaving(bridge: Link, at: Networks) -> Packet:

@@ -9,11 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.host.firewall import restoring
+from kvist.host.firewall.owners import FIREWALLD, UFW, owner
 from kvist.host.firewall.ruleset import Match, ruleset
 from kvist.host.run import Result
 
 if TYPE_CHECKING:
+    from kvist.host.firewall.packets import Fate
+    from kvist.host.firewall.ruleset import Ruleset
     from kvist.host.hand import Hand
+
+IPTABLES = {"ip": "iptables", "ip6": "ip6tables"}
+TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
 class Pass(NamedTuple):
@@ -37,6 +43,40 @@ class Pass(NamedTuple):
         flag = {"insert": "-I", "delete": "-D", "check": "-C"}[act]
         table = () if self.table == "filter" else ("-t", self.table)
         return (self.tool, *table, flag, self.chain, f"-{way}", self.bridge, "-j", "ACCEPT")
+
+
+class Told(NamedTuple):
+    """A command that tells somebody's firewall to let a bridge by, and the one that takes it back."""
+
+    argv: tuple[str, ...]
+    back: tuple[str, ...]
+
+
+def ways(found: Fate, rules: Ruleset, bridge: str, *, input: bool = False) -> Pass | tuple[Told, ...]:
+    """Tell how packets of a bridge are let past who stops them: by his own program, else by a rule ahead of his.
+
+    `input` is about packets to the host itself, not through it.
+    """
+    assert found.chain is not None
+    base = rules.base(found.chain)
+    whose = owner(found.rule or found.chain, rules)
+    if whose == FIREWALLD:
+        # A reload would flush what others have put in force: the same is said twice instead, for good and for now.
+        zones = (("firewall-cmd", "--permanent", "--zone=libvirt"), ("firewall-cmd", "--zone=libvirt"))
+        return tuple(
+            Told((*zone, f"--change-interface={bridge}"), (*zone, f"--remove-interface={bridge}")) for zone in zones
+        )
+    if whose == UFW:
+        of, sides = ((), ("in",)) if input else (("route",), ("in", "out"))
+        return tuple(
+            Told(("ufw", *of, "allow", way, "on", bridge), ("ufw", *of, "delete", "allow", way, "on", bridge))
+            for way in sides
+        )
+    if base.family not in IPTABLES or base.table not in TABLES:
+        return Pass("nft", bridge, base.name, f"{base.family} {base.table}")
+    # Docker leaves this chain to others: it neither empties nor goes round it when it is started anew.
+    free = not input and (base.family, base.table) == ("ip", "filter") and rules.has("DOCKER-USER")
+    return Pass(IPTABLES[base.family], bridge, "DOCKER-USER" if free else base.name, base.table)
 
 
 def kept(hand: Hand) -> list[str]:

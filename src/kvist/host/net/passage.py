@@ -51,13 +51,32 @@ def answers(hand: Hand, address: str) -> bool | None:
     return asked(hand, "ping", "-n", "-c", "1", "-W", "1", address) is not None
 
 
-def daemon(hand: Hand) -> tuple[str, bool]:
+class Daemon(NamedTuple):
+    """A daemon of libvirt's, and whether systemd runs it."""
+
+    name: str = "libvirtd"
+    systemd: bool = True
+
+    @property
+    def reload(self) -> str:
+        """Make it write its rules anew and start a dnsmasq that has died; no guest notices."""
+        return f"systemctl reload-or-restart {self.name}" if self.systemd else f"pkill -HUP -x {self.name}"
+
+    @property
+    def restart(self) -> str:
+        """Make it write its chains anew too; guests go on."""
+        if self.systemd:
+            return f"systemctl restart {self.name}"
+        return f"pkill -x {self.name}; sleep 2; pgrep -x {self.name} || {self.name} -d"
+
+
+def daemon(hand: Hand) -> Daemon:
     """Tell which daemon of libvirt's runs the networks, and whether systemd runs it."""
     modular = asked(hand, "pidof", "virtnetworkd") is not None
     if not modular and asked(hand, "pidof", "libvirtd") is None:
         # The modular daemon ends when nobody has asked it anything for two minutes.
         modular = hand.has("virtnetworkd")
-    return ("virtnetworkd" if modular else "libvirtd"), "system" in hand.names("/run/systemd")
+    return Daemon("virtnetworkd" if modular else "libvirtd", "system" in hand.names("/run/systemd"))
 
 
 def asked(hand: Hand, *argv: str) -> str | None:

@@ -71,7 +71,7 @@ class Bridging:
         forward = [*make(form), *(words for port in ports for words in attach(form, port, wish.mtu or 0))]
         forward += [*take(uplink.dev, uplink.addresses), *give(wish.name, new, routes), *self._gateway(wish.name)]
         backward = [words for port, size in ports.items() for words in detach(form, port, size if wish.mtu else 0)]
-        backward += [*unmake(form), *give(uplink.dev, uplink.addresses, uplink.paths)]
+        backward += [*unmake(form), *_given_back(uplink.dev, uplink, manager)]
         start, end = self._client()
         kept = self._kept(form, uplink, manager)
         yield self._step(
@@ -133,6 +133,7 @@ class Bridging:
                 before=before,
                 after=bridge.name,
                 shown=shown,
+                known=known,
             )
 
     def add_ports(self) -> Iterator[Step]:
@@ -161,6 +162,7 @@ class Bridging:
             before=uplink,
             after=bridge.name,
             shown=[*((f"port {port}", None, "plugged in") for port in ports), *self._address_shown(uplink, uplink[1])],
+            known=known,
         )
 
     def remove_ports(self) -> Iterator[Step]:
@@ -191,6 +193,7 @@ class Bridging:
             before=Moved("", [], []),
             after=bridge.name,
             shown=[(f"port {port}", "plugged in", None) for port in ports],
+            known=known,
         )
 
     def delete(self) -> Iterator[Step]:
@@ -221,7 +224,7 @@ class Bridging:
             datapath=self.wiring.switches[name].datapath if bridge.kind == OVS else "",
         )
         forward = [*(words for port in ports for words in detach(form, port)), *unmake(form)]
-        forward += give(to, *have[1:]) if to else []
+        forward += _given_back(to, have, manager) if to else []
         backward = [*make(form), *(words for port in ports for words in attach(form, port))]
         backward += [*(take(to, have.addresses) if to else ()), *give(name, *have[1:])]
         yield self._step(
@@ -403,11 +406,14 @@ class Bridging:
         before: Moved,
         after: str,
         shown: list[tuple[str, Any, Any]],
+        known: Kept | None = None,
     ) -> Rewire:
-        """Make the step, which has the manager take over in both directions."""
+        """Make the step, which has the manager take over in both directions; `known` is what it knew of the bridge."""
         if manager and kept:
             forward = [*forward, *manager.reload(self.hand, kept)]
-            backward = [*backward, *manager.release(self.hand, kept)]
+            # NetworkManager gives a bridge the MTU it met it with where its file says none: the old one comes last.
+            back = [*manager.reload(self.hand, known), *backward] if known else None
+            backward = back or [*backward, *manager.release(self.hand, kept)]
         texts = [(file.path, self.hand.read(file.path) or "", file.text, file.mode) for file in files]
         ways = gateways(before.paths)
         new_ways = (self.wish.gateway,) if self.wish.gateway else ways
@@ -437,3 +443,8 @@ class Bridging:
             return ()
         told = self.hand.run(["printenv", "SSH_CONNECTION"], check=False).text.split()
         return tuple(told[:1]) if told and near(before.addresses, told[0]) else ()
+
+
+def _given_back(dev: str, what: Moved, manager: Manager | None) -> list[Words]:
+    """Give a port its addresses again; a manager of the host's does so at the same time, and has the last word."""
+    return [("-", *words) if manager else words for words in give(dev, what.addresses, what.paths)]

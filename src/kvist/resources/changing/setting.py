@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
 from kvist.engine.step import Step
-from kvist.errors import Invalid
+from kvist.errors import Invalid, Problem
 from kvist.resources.changing.alter import alter
 from kvist.resources.changing.fieldpath import is_field, is_item, merged, normal, wish_at
 from kvist.resources.changing.restarting import RESTART_NOW
@@ -22,6 +22,9 @@ COMMON: tuple[str, ...] = (
     *("boot", "cpu_mode", "cpu_model", "cpu_shares", "on_crash", "clock"),
 )
 """What people change most."""
+
+NEEDED = {"memory": "--memory 2G", "memory_max": "--memory-max 4G", "cpus": "--cpus 2", "cpus_max": "--cpus-max 4"}
+"""What no VM is without, and how it becomes another."""
 
 
 @operation
@@ -61,6 +64,10 @@ def unset(
     """
     wish = Vm()
     have = _union(self)
+    if needed := [name for name in map(normal, fields) if name in NEEDED]:
+        raise Invalid(
+            Problem(f".{name}", "every VM has one", f"kvist set {self.name} {NEEDED[name]}") for name in needed
+        )
     for field in map(normal, fields):
         if is_item(field):
             raise Invalid(f'"{field}" is a device, not a setting', hint=f"kvist device remove {self.name} DEVICE")

@@ -148,7 +148,8 @@ def _card(element: Element, vm: str, running: bool) -> Card:
         found = element.find(path)
         return (found.get(attribute) or "") if found is not None else ""
 
-    kind = str(element.get("type"))
+    # On a network that is somebody's bridge, libvirt tells of a running card what it has become, and the network too.
+    kind = "network" if of("source", "network") else str(element.get("type"))
     source = {"network": "network", "bridge": "bridge"}.get(kind, "dev")
     return Card(
         vm=vm,

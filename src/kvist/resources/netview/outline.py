@@ -34,13 +34,17 @@ class _Outline:
         found += [
             self._net(each)
             for each in self.map.networks
-            if self.map.leads(each.uplink) not in known and not self._ported(each.bridge)
+            if self.map.leads(each.uplink) not in known and not self._ported(each.bridge) and not self._borrows(each)
         ]
         found += [self._bridge(each) for each in self.map.bridges if each.name not in self.drawn]
         loose = [each for each in self.map.cards if not each.network and not each.bridge and each.dev not in known]
         if loose:
             found.append(Branch("-", "on no bridge", tuple(self._card(each) for each in loose)))
         return found
+
+    def _borrows(self, of: NetSeen) -> bool:
+        """Whether a network is a bridge of the host's own, below which it is drawn, beside the cards on it."""
+        return of.mode == "bridge" and of.bridge in self.bridges
 
     def _ported(self, bridge: str) -> bool:
         """Whether a bridge has an uplink as its port, and so stands below that."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from kvist.engine.ask import Ask
 from kvist.engine.rows import Rows
 from kvist.errors import NotFound
+from kvist.host.firewall.owners import FILTER, LIBVIRT, OURS, owner
 from kvist.host.firewall.packets import Fate, Packet, stops, translated
-from kvist.host.net.passage import BRIDGED, FORWARD
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon
 from kvist.resources.netview.facts import OWN_BRIDGE, Net, inside, subnet
-from kvist.resources.netview.wayout import FILTER, LIBVIRT, OURS, Daemon, holder, owner, way_out
+from kvist.resources.netview.wayout import holder, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,9 +74,8 @@ def rules(self: Networks, name: Annotated[str, Ask("name of the network", comple
     """
     from kvist.host.firewall.ruleset import ruleset
     from kvist.host.net.links import routes
-    from kvist.host.net.passage import switches
+    from kvist.host.net.passage import daemon, switches
     from kvist.resources.netview.facts import nets
-    from kvist.resources.netview.wayout import daemon
 
     found = next((each for each in nets(self.host.connection) if each.name == name), None)
     if found is None:

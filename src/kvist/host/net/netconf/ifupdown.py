@@ -24,6 +24,20 @@ STAYS = ("hwaddress", "mtu", "bridge_ports", "bridge-ports")
 """Options of a port that are about the card itself."""
 
 
+STATE = "/run/network/ifstate"
+NOTED = (
+    f'test -e {STATE} || exit 0; sign=-; for each; do case "$each" in [+-]) sign=$each ;; *) '
+    f'sed -i "/^$each=/d" {STATE}; rm -f "{STATE}.$each"; '
+    f'test "$sign" = - || {{ echo "$each=$each" >>{STATE}; echo "$each" >"{STATE}.$each"; }} ;; esac; done'
+)
+"""Puts down what is up (`+`) and what is not (`-`): ifdown, and so a restart of networking, goes by that."""
+
+
+LEASES = "/var/lib/dhcp/dhclient"
+KNOWN = f'sed "s/^  interface \\"$1\\";/  interface \\"$2\\";/" "{LEASES}.$1.leases" >"{LEASES}.$2.leases"'
+"""Has the DHCP client ask for a port's address for the bridge: as who it asks stands in a file for each interface."""
+
+
 class Stanza(NamedTuple):
     """One stanza: the numbers of its lines, its words, and its options."""
 
@@ -70,20 +84,28 @@ class Ifupdown:
         return files
 
     def reload(self, hand: Hand, kept: Kept) -> list[Words]:
+        noted: Words = ("sh", "-c", NOTED, "sh", "+", kept.name, "-", *kept.ports)
         # Everything is up by now as ifup would bring it up; a lease is the one thing that needs a program that goes on.
         if not kept.dhcp:
-            return []
+            return [noted]
         # The client of the port would go on renewing its lease where it is not any more.
-        old: list[Words] = [("-", "dhclient", "-x", "-pf", f"/run/dhclient.{port}.pid", port) for port in kept.ports]
-        return [*old, ("ifup", "--force", kept.name)]
+        known: list[Words] = [("-", "sh", "-c", KNOWN, "sh", kept.carry, kept.name)] if kept.carry else []
+        return [*_clients_ended(*kept.ports), *known, ("ifup", "--force", kept.name), noted]
 
     def release(self, hand: Hand, kept: Kept) -> list[Words]:
-        return [("-", "ifup", "--force", port) for port in kept.ports] if kept.dhcp else []
+        noted: Words = ("sh", "-c", NOTED, "sh", "-", kept.name, "+", *kept.ports)
+        if not kept.dhcp:
+            return [noted]
+        return [*_clients_ended(kept.name), *(("-", "ifup", "--force", port) for port in kept.ports), noted]
 
     def _sources(self, hand: Hand) -> list[str]:
         """List the files of persons: the main one, and those it reads."""
         own = [name for name in hand.names(ROOM) if not name.startswith("kvist-")]
         return [MAIN, *(f"{ROOM}/{name}" for name in own)]
+
+
+def _clients_ended(*names: str) -> list[Words]:
+    return [("-", "dhclient", "-x", "-pf", f"/run/dhclient.{name}.pid", name) for name in names]
 
 
 def _read(hand: Hand, path: str) -> list[Stanza]:

@@ -27,6 +27,10 @@ class Kept(NamedTuple):
     dns: tuple[str, ...] = ()
     carry: str = ""
     """The port whose addresses the bridge takes over: what the manager knows of it counts more than what is above."""
+    profile: str = ""
+    """Which of several profiles of that port was in force, where the manager has such."""
+    iaid: int = 0
+    """The number by which a DHCP server knows that port, where the manager would make one up for the bridge."""
 
     @property
     def mark(self) -> str:

@@ -23,6 +23,12 @@ OF_THE_DEVICE = ("Match", "Link")
 """Sections that are about the card itself, and stay with it."""
 
 
+DHCPV4 = ("DHCPv4", "DHCP")
+"""How the section is called, and was once."""
+LEASES = "/run/systemd/netif/leases"
+"""A file for each interface that has a lease, by its number."""
+
+
 class Networkd:
     """systemd-networkd."""
 
@@ -41,11 +47,14 @@ class Networkd:
         return [f"{ROOM}/{each}" for each in ours]
 
     def write(self, hand: Hand, kept: Kept) -> list[File]:
+        if kept.dhcp and kept.carry and not kept.iaid:
+            kept = kept._replace(iaid=_iaid(hand, kept.carry))
         mark = kept.mark
         device = [("Name", kept.name), ("Kind", "bridge")]
         device += [("MACAddress", kept.mac)] if kept.mac else []
         device += [("MTUBytes", str(kept.mtu))] if kept.mtu else []
-        bridge = [("STP", _yes(kept.stp)), ("VLANFiltering", _yes(kept.vlan_aware))]
+        # A kernel without VLANs takes none of them where this is among them, even as "no".
+        bridge = [("STP", _yes(kept.stp)), *((("VLANFiltering", "yes"),) if kept.vlan_aware else ())]
         wanted = [
             File(
                 f"{ROOM}/{FIRST}{kept.name}.netdev",
@@ -74,7 +83,9 @@ class Networkd:
         known = self._sections(hand, kept.carry) if kept.carry else []
         moved = [section for section in known if section.name not in OF_THE_DEVICE]
         if moved:
-            return moved
+            own = {key for section in moved if section.name in DHCPV4 for key, _ in section.items}
+            told = {"IAID", "ClientIdentifier"} & own or not kept.iaid
+            return moved if told else [*moved, Section(DHCPV4[0], (("IAID", str(kept.iaid)),))]
         items = [("DHCP", "yes")] if kept.dhcp else []
         items += [("Address", each) for each in kept.addresses]
         items += [("Gateway", each) for each in kept.gateways]
@@ -110,6 +121,17 @@ def _fits(match: Section, hand: Hand, name: str) -> bool:
         return True
     macs = [each.lower() for value in match.all("MACAddress") for each in value.split()]
     return bool(macs) and (hand.read(f"/sys/class/net/{name}/address") or "").strip() in macs
+
+
+def _iaid(hand: Hand, port: str) -> int:
+    """Say by which number a DHCP server knows a port: it is made of the interface's name, and a bridge has another."""
+    if not hand.names(LEASES):
+        return 0
+    number = (hand.read(f"/sys/class/net/{port}/ifindex") or "").strip()
+    lines = (hand.read(f"{LEASES}/{number}") or "").splitlines()
+    client = next((line.removeprefix("CLIENTID=") for line in lines if line.startswith("CLIENTID=")), "")
+    # Source: RFC 4361, section 6.1: 255, the IAID, and a DUID.
+    return int(client[2:10], 16) if client.startswith("ff") else 0
 
 
 def _yes(on: bool) -> str:

@@ -18,8 +18,24 @@ if TYPE_CHECKING:
 ROOM = "/etc/NetworkManager/system-connections"
 ROOMS = (ROOM, "/run/NetworkManager/system-connections")
 SUFFIX = ".nmconnection"
+NOTES = "/run/NetworkManager/devices"
+"""A file for each interface, by its number."""
+PRIVATE = 0o600
+"""It reads no profile that others can read."""
 MOVES = ("ipv4", "ipv6", "proxy")
 """Sections of a port's profile that its bridge takes over."""
+NMCLI = ("nmcli", "--wait", "40")
+"""A DHCP server that does not answer is given up before the guard is."""
+HANDED_OVER = (
+    # Without a cable no profile fits, and it would write a new one of what it finds; so it is to find nothing and look
+    # anew, and takes the port up by its own profile when the cable is back.
+    'if [ "$(cat "/sys/class/net/$1/carrier")" = 0 ]; then '
+    'ip address flush dev "$1" scope global; nmcli device set "$1" managed no; nmcli device set "$1" managed yes; '
+    'elif ! nmcli --wait 20 connection up uuid "$2" ifname "$1" && '
+    '[ -n "$(nmcli --get-values CONNECTIONS.AVAILABLE-CONNECTION-PATHS device show "$1")" ]; '
+    'then nmcli --wait 20 device connect "$1"; fi'
+)
+"""Has it take up a port again: by the profile that was in force, else by one that fits."""
 FIRST = "999"
 """The highest priority there is: a person's own profile of a port stays as it is, and is not taken."""
 
@@ -42,24 +58,35 @@ class NetworkManager:
         ]
 
     def write(self, hand: Hand, kept: Kept) -> list[File]:
+        if kept.carry and not kept.profile:
+            kept = kept._replace(profile=_active(hand, kept.carry))
         wanted = [_file(kept, f"kvist-{kept.name}", self._bridge(hand, kept))]
         wanted += [
             _file(kept, f"kvist-{kept.name}@{port}", _profile(f"kvist-{kept.name}@{port}", "ethernet", port, kept.name))
             for port in kept.ports
         ]
         stale = set(self.files(hand, kept.name)) - {one.path for one in wanted}
-        return [*wanted, *(File(path, "") for path in sorted(stale))]
+        return [*wanted, *(_gone(path) for path in sorted(stale))]
 
     def remove(self, hand: Hand, name: str) -> list[File]:
-        return [File(path, "") for path in self.files(hand, name)]
+        return [_gone(path) for path in self.files(hand, name)]
 
     def reload(self, hand: Hand, kept: Kept) -> list[Words]:
-        ports = [("nmcli", "connection", "up", f"kvist-{kept.name}@{port}") for port in kept.ports]
-        return [("nmcli", "connection", "reload"), ("nmcli", "connection", "up", f"kvist-{kept.name}"), *ports]
+        names = [f"kvist-{kept.name}", *(f"kvist-{kept.name}@{port}" for port in kept.ports)]
+        return [("nmcli", "connection", "reload"), *((*NMCLI, "connection", "up", name) for name in names)]
 
     def release(self, hand: Hand, kept: Kept) -> list[Words]:
-        ports = [("-", "nmcli", "device", "connect", port) for port in kept.ports]
+        ports = [
+            ("-", "sh", "-c", HANDED_OVER, "sh", port, (port == kept.carry and kept.profile) or _active(hand, port))
+            for port in kept.ports
+            if not self._foreign(hand, port)
+        ]
         return [("nmcli", "connection", "reload"), *ports]
+
+    def _foreign(self, hand: Hand, port: str) -> bool:
+        """Tell whether a port is set up by somebody else, at whom it only looks on."""
+        told = hand.run(["nmcli", "--get-values", "GENERAL.STATE", "device", "show", port], check=False)
+        return "externally" in told.text
 
     def _bridge(self, hand: Hand, kept: Kept) -> dict[str, dict[str, str]]:
         profile = _profile(f"kvist-{kept.name}", "bridge", kept.name)
@@ -68,11 +95,12 @@ class NetworkManager:
             profile["bridge"]["mac-address"] = kept.mac.upper()
         if kept.mtu:
             profile["ethernet"] = {"mtu": str(kept.mtu)}
-        known = self._known(hand, kept.carry) if kept.carry else {}
+        known = self._known(hand, kept) if kept.carry else {}
         return profile | (known or _addresses(kept))
 
-    def _known(self, hand: Hand, port: str) -> dict[str, dict[str, str]]:
-        """Read what a person's profile says of a port's addresses."""
+    def _known(self, hand: Hand, kept: Kept) -> dict[str, dict[str, str]]:
+        """Read what a person's profile says of a port's addresses: that which was in force, else the first of it."""
+        found: dict[str, dict[str, str]] = {}
         for room in ROOMS:
             for file in hand.names(room):
                 text = hand.read(f"{room}/{file}") or ""
@@ -80,9 +108,22 @@ class NetworkManager:
                     continue
                 read = _parser()
                 read.read_string(text)
-                if read.get("connection", "interface-name", fallback="") == port:
-                    return {name: dict(read[name]) for name in MOVES if read.has_section(name)}
-        return {}
+                moves = {name: dict(read[name]) for name in MOVES if read.has_section(name)}
+                if kept.profile and read.get("connection", "uuid", fallback="") == kept.profile:
+                    return moves
+                if read.get("connection", "interface-name", fallback="") == kept.carry:
+                    found = found or moves
+        return found
+
+
+def _active(hand: Hand, port: str) -> str:
+    """Say which profile of a port is in force, from its own notes; empty where it has none."""
+    if not hand.names(NOTES):
+        return ""
+    number = (hand.read(f"/sys/class/net/{port}/ifindex") or "").strip()
+    read = _parser()
+    read.read_string(hand.read(f"{NOTES}/{number}") or "")
+    return read.get("device", "connection-uuid", fallback="")
 
 
 def _profile(name: str, kind: str, interface: str, bridge: str = "") -> dict[str, dict[str, str]]:
@@ -119,8 +160,12 @@ def _file(kept: Kept, name: str, profile: dict[str, dict[str, str]]) -> File:
     write = _parser()
     write.read_dict(profile)
     write.write(text, space_around_delimiters=False)
-    # It reads no profile that others can read.
-    return File(f"{ROOM}/{name}{SUFFIX}", text.getvalue(), 0o600)
+    return File(f"{ROOM}/{name}{SUFFIX}", text.getvalue(), PRIVATE)
+
+
+def _gone(path: str) -> File:
+    # The mode is for the way back.
+    return File(path, "", PRIVATE)
 
 
 def _parser() -> ConfigParser:

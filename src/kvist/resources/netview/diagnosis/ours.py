@@ -17,6 +17,8 @@ class Ours(NamedTuple):
 
     policy: str | None = None
     forwards: str | None = None
+    unread: str = ""
+    """Why it could not be looked at."""
 
 
 def ours(vm: Machine) -> Ours:
@@ -38,9 +40,8 @@ def ours(vm: Machine) -> Ours:
             from kvist.resources.forwards.crossings import wanted
 
             forwards = enforcement.intact(at.hand, wanted(at))
-    except (CommandFailed, Denied, Unsupported):
-        # Not everybody may read the rules, which the checks before these say already.
-        return Ours()
+    except (CommandFailed, Denied, Unsupported) as wrong:
+        return Ours(unread=wrong.what)
     except Conflict as wrong:
         # Two cards that the marks of the kernel cannot tell apart: nothing can be loaded.
         return Ours(wrong.what if policy is None else policy, wrong.what if policy is not None else None)
@@ -50,18 +51,20 @@ def ours(vm: Machine) -> Ours:
 @check("policy")
 def policy(at: Situation) -> Seen:
     """Whether the firewall of kvist's judges the VM as it is written down."""
-    return _seen(at.ours.policy, "policy", "kvist fw restore")
+    return _seen(at.ours, at.ours.policy, "policy", "kvist fw restore")
 
 
 @check("forwards")
 def forwards(at: Situation) -> Seen:
     """Whether ports of the host lead to the VM as it is written down."""
-    return _seen(at.ours.forwards, "forwards", "kvist forward restore")
+    return _seen(at.ours, at.ours.forwards, "forwards", "kvist forward restore")
 
 
-def _seen(trouble: str | None, noun: str, mend: str) -> Seen:
+def _seen(ours: Ours, trouble: str | None, noun: str, mend: str) -> Seen:
+    if ours.unread:
+        return Seen(None, f"its {noun} cannot be looked at: {ours.unread}")
     if trouble is None:
-        return Seen(None, f"it has no {noun}")
+        return Seen(True, f"it has no {noun}")
     verb = "are" if noun.endswith("s") else "is"
     return Seen(
         not trouble,

@@ -12,10 +12,9 @@ from kvist.errors import CommandFailed, Conflict, Denied, GuestFailed, Invalid, 
 from kvist.guest.netlook import GuestNet
 from kvist.host.firewall.packets import Packet
 from kvist.host.firewall.ruleset import EMPTY, Ruleset
-from kvist.host.net.passage import BRIDGED, FORWARD, Way
+from kvist.host.net.passage import BRIDGED, FORWARD, Daemon, Way
 from kvist.resources.netview.diagnosis.ours import Ours, ours
 from kvist.resources.netview.facts import Card, Net, cards_of, inside, nets, network_of
-from kvist.resources.netview.wayout import Daemon
 
 if TYPE_CHECKING:
     from kvist.host.net.links import Link
@@ -188,8 +187,7 @@ def _outside(vm: Machine, base: Situation) -> Situation:
     from kvist.host.net.links import links, routes
     from kvist.host.net.listeners import listeners
     from kvist.host.net.neighbours import neighbours
-    from kvist.host.net.passage import answers, switches, way
-    from kvist.resources.netview.wayout import daemon
+    from kvist.host.net.passage import answers, daemon, switches, way
 
     hand = vm.host.hand
     target = base.target or next(
