@@ -191,6 +191,20 @@ def test_a_guest_can_only_be_itself(free: Guests) -> None:
     assert sends(serves, kind="udp4", source=app, number=68) == (True, False)
 
 
+def test_a_guest_that_has_never_run_is_known_by_what_is_reserved_for_it(free: Guests, virsh: Virsh) -> None:
+    address = "192.168.122.88"
+    free.line(
+        "create", "silent", "--image", "micro", "--no-start", "--memory", "128M", "--nic", f"default,ip={address}"
+    )
+    try:
+        free.line("fw", "antispoof", "silent")
+        (name,) = filters(virsh)
+        assert f"arpsrcipaddr='{address}'" in virsh("nwfilter-dumpxml", name)
+    finally:
+        free.line("delete", "silent", "--purge", "--yes")
+    assert filters(virsh) == []
+
+
 def test_rules_about_groups_follow_their_members(free: Guests) -> None:
     free.line("fw", "group", "create", "tier")
     free.let(WEB, "default in=deny out=allow", "allow icmp from group:tier")

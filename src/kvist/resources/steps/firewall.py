@@ -63,7 +63,7 @@ class Judge(Step):
 def judges(at: Site) -> tuple[Judge, Judge]:
     """Give the steps that stand before those that change what VMs and groups say, and behind them."""
     by = choice.chosen(at.hand)
-    return Judge(back=True, by=by), Judge(by=by, cards=backend(by).expected(Said(at)))
+    return Judge(back=True, by=by), Judge(by=by, cards=backend(by).expected(at))
 
 
 @dataclass(frozen=True, kw_only=True)

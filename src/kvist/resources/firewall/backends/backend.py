@@ -52,7 +52,7 @@ class Backend(Protocol):
     def release(self, at: Site) -> None:
         """Take all that this has made away from the host."""
 
-    def expected(self, said: Said) -> tuple[str, ...]:
+    def expected(self, at: Site) -> tuple[str, ...]:
         """List the cards, by MAC address, that cannot be plugged in again but for what this has made."""
 
     def expect(self, at: Site, cards: tuple[str, ...]) -> None:

@@ -111,8 +111,10 @@ class Filters:
         _forget(at, set())
         restoring.release(at.hand, restoring.FILTERS)
 
-    def expected(self, said: Said) -> tuple[str, ...]:
-        return tuple(sorted(str(card.mac) for guest, _ in said.in_force() for card in guest.judged))
+    def expected(self, at: Site) -> tuple[str, ...]:
+        from kvist.resources.firewall.policies import Said
+
+        return tuple(sorted(str(card.mac) for guest, _ in Said(at).in_force() for card in guest.judged))
 
     def expect(self, at: Site, cards: tuple[str, ...]) -> None:
         filters = at.connection.nwfilters

@@ -41,7 +41,7 @@ class Tables:
     def release(self, at: Site) -> None:
         tables.enforce(at.hand, tables.Firewall())
 
-    def expected(self, said: Said) -> tuple[str, ...]:
+    def expected(self, at: Site) -> tuple[str, ...]:
         return ()
 
     def expect(self, at: Site, cards: tuple[str, ...]) -> None:

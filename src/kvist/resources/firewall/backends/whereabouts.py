@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kvist.errors import Conflict, GuestFailed, NotFound, TimedOut, Unsupported
 from kvist.host.firewall.cardrules import Guarded, Judgement, Peer, sixes
 from kvist.host.firewall.restoring import FILTERS
+from kvist.specs.network import Network
 from kvist.specs.policy import GROUP, HOST, PROTOCOLS, Rule
 from kvist.xml.document import Document
 
@@ -30,9 +31,13 @@ class Whereabouts:
         """What was asked for, by MAC address."""
 
     def meant(self, card: Guarded, rules: list[Rule]) -> Guarded:
-        """Give a card whose rules are about addresses. `rules` are the policy's own, in the same order."""
+        """Give a card whose rules are about addresses. `rules` are the policy's own, in the same order.
+
+        An address that is reserved for it is its own before it has a lease.
+        """
         made = [one for rule, judgement in zip(rules, card.rules, strict=True) for one in self._about(rule, judgement)]
-        return card._replace(rules=tuple(made))
+        own = dict.fromkeys((*card.addresses, *self._reserved.get(str(card.mac), ())))
+        return card._replace(rules=tuple(made), addresses=tuple(own))
 
     def _about(self, rule: Rule, judgement: Judgement) -> Iterator[Judgement]:
         if judgement.peer == Peer() or judgement.peer.network:
@@ -61,19 +66,29 @@ class Whereabouts:
         return sorted({one for one in found if not ip_address(one).is_loopback})
 
     def of(self, guest: Guest) -> list[str]:
-        """Give the addresses of a guest: those that its policy, leases, agent and neighbours of the host tell.
+        """Give a guest's addresses: those that its policy, leases, reservations, agent and the host's neighbours tell.
 
         Of one that tells none at the moment, it is those that it had when somebody last asked.
         """
         macs = [str(card.mac) for card in guest.judged]
         local = [sixes(Guarded(card.mac, ""))[0] for card in guest.judged]
         known = list(self.said.addresses(guest))
+        known += [address for mac in macs for address in self._reserved.get(mac, ())]
         known += [address for mac, address in (*self._neighbours, *self._by_agent(guest.name)) if mac in macs]
         told = sorted({one for one in known if _useful(one)})
         told = told or [one for mac in macs for one in self._remembered.get(mac, ())]
         for mac in macs:
             self.found[mac] = tuple(told)
         return [*told, *local] if told else []
+
+    @cached_property
+    def _reserved(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for xml in self.said.at.connection.networks.stored().values():
+            for host in (host for ip in Network.read(Document.parse(xml).root).ips for host in ip.hosts):
+                if host.mac and host.ip:
+                    found.setdefault(str(host.mac), []).append(str(host.ip))
+        return found
 
     @cached_property
     def _neighbours(self) -> list[tuple[str, str]]:
