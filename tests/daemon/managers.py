@@ -16,7 +16,7 @@ from kvist.host.hand import Hand
 from kvist.host.run import need, run
 from kvist.sandbox.sandbox import Sandbox
 
-SECONDS = 20.0
+SECONDS = 40.0
 
 
 class Keeper(NamedTuple):
