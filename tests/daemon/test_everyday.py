@@ -40,7 +40,8 @@ def test_a_saved_guest_goes_on_where_it_was(line: Kvist, guest: str) -> None:
     assert line.json("save", guest)["changed"] is True
     assert line.json("save", guest)["changed"] is False
     shown = line.json("show", guest)
-    assert (shown["state"], shown["saved"]) == ("off", True)
+    assert (shown["state"], shown["saved"]) == ("saved", True)
+    assert [row["state"] for row in line.json("ls") if row["name"] == guest] == ["saved"]
     told = line.json("start", guest)
     assert [(each["before"], each["after"]) for each in told["changes"]] == [("saved", "running")]
     line("wait", guest, "agent")

@@ -124,16 +124,14 @@ def test_row_35_a_network_in_another_zone_is_filtered_by_that_and_the_check_of_t
     assert checked(keep)["forwarded packets"].ok
 
 
-def test_a_zone_that_is_not_there_is_refused_and_the_network_is_as_it_was(
-    line: Kvist, keep: Keeper, out: Outside
-) -> None:
+def test_a_zone_that_is_not_there_is_refused_before_anything_is_done(line: Kvist, keep: Keeper, out: Outside) -> None:
     before = keep("virsh", "net-dumpxml", "default")
-    assert "INVALID_ZONE: nowhere" in line.refused(
-        "net", "set", "default", "--zone", "nowhere", "--allow", "replug", code=1
-    )
+    told = line.refused("net", "set", "default", "--zone", "nowhere", "--allow", "replug", code=2)
+    assert '--zone: firewalld has no zone "nowhere"; it has block, ' in told
+    assert "firewall-cmd --permanent --new-zone=nowhere" in told
+    assert 'no zone "nowhere"' in line.refused("net", "create", "lab", "--zone", "nowhere", code=2)
     assert keep("virsh", "net-dumpxml", "default") == before
-    assert (zone(keep), forwarded(line)) == ("libvirt", "in force")
-    until(lambda: asked(out) == "200", "the forward")
+    assert (zone(keep), forwarded(line), asked(out)) == ("libvirt", "in force", "200")
 
 
 def test_with_the_last_forward_the_watch_on_firewalld_goes_too(line: Kvist, keep: Keeper, out: Outside) -> None:

@@ -121,6 +121,7 @@ def test_nothing_is_found_where_all_is_well_and_the_guest_is_heard_outside(
 ) -> None:
     found = settled(line, world).rows
     assert {row["check"] for row in found.values() if row["ok"]} == set(found)
+    assert (found["policy"]["proof"], found["forwards"]["proof"]) == ("it has no policy", "it has no forwards")
     assert found["return"]["proof"] == f"{world.address} answers the guest"
     assert world.here in world("ip", "neigh").text
     assert line.refused("net", "diagnose", guest, "--to", "nowhere", code=2)

@@ -34,6 +34,7 @@ AROUND = Surroundings(
     bridges={"virbr0": "default"},
     links={"lo": "", "eth0": "", "br0": "bridge", "virbr0": "bridge"},
     switches=["ovsbr0"],
+    zones=["public", "libvirt"],
 )
 
 
@@ -134,6 +135,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         ({"bridge": "eth0"}, 'the host has an interface "eth0" already'),
         ({"subnet": "10.9.0.0/31"}, "no room for a guest"),
         ({"subnet": "fd00::/64"}, "is an IPv6 subnet"),
+        ({"zone": "nowhere"}, 'firewalld has no zone "nowhere"; it has public, libvirt'),
     ],
 )
 def test_what_does_not_go_with_the_mode_or_the_host_is_refused(keys: dict[str, object], what: str) -> None:

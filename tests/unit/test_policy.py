@@ -58,7 +58,7 @@ def test_many_spellings_are_one_rule(typed: str, read: str) -> None:
         ("allow foo/1 from 10.0.0.0/40 bla", ('"foo"', "10.0.0.0/40", '"bla"')),
         ("allow tcp/70000,x", ("65535", '"x"')),
         ("deny tcp/22 max 3", ("what is allowed",)),
-        ("reject arp", ("it can be denied",)),
+        ("reject arp", ("it can be denied, not rejected",)),
         ("allow icmp/hello", ('"hello"',)),
         ("allow esp/4", ("no ports",)),
         ("allow icmp max 2", ("no connections",)),

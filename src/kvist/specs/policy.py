@@ -173,7 +173,7 @@ class Rule(NamedTuple):
         if self.service.protocol in NAMED and (own or peer or self.most):
             found.append(f"a rule about {self.service.protocol} is about all of it: it takes no from, to and max")
         if self.service.protocol in NAMED and self.verdict == REJECT:
-            found.append(f"{self.service.protocol} has no answer that says no: it can be denied")
+            found.append(f"{self.service.protocol} has no answer that says no: it can be denied, not rejected")
         if self.most and self.verdict != ALLOW:
             found.append("a number of connections belongs to what is allowed")
         if self.most and self.service.protocol not in WITH_PORTS:

@@ -24,6 +24,8 @@ POLL = 0.05
 FORWARD_WITHIN = 60.0
 """Seconds that the commands of a change may take."""
 BEGUN, MADE, KEPT, BACK, GONE = "begun", "made", "kept", "back", ""
+HEARS_WITHIN = 2.0
+"""Seconds after which it is looked whether a guard that does not move is alive."""
 ALIVE = 'grep -q guard.sh "/proc/$(cat "$1/pid")/cmdline" 2>/dev/null || echo dead'
 """One that has ended and was not buried has no command line; another process of its number has another."""
 ASK = 'cat "$1/state" 2>/dev/null || { test -d "$1" && echo "$2"; } || echo gone'
@@ -94,10 +96,18 @@ class Guard:
 
         Of one that has died only its papers are cleared away.
         """
-        if self._died():
-            return ""
-        self._tell("back")
-        self._until((BACK, KEPT, GONE), FORWARD_WITHIN)
+        end = time.monotonic() + FORWARD_WITHIN
+        while True:
+            # One that is being killed lives a moment longer, and hears nothing any more.
+            if self._died():
+                return ""
+            self._tell("back")
+            try:
+                self._until((BACK, KEPT, GONE), HEARS_WITHIN)
+                break
+            except TimedOut:
+                if time.monotonic() > end:
+                    raise
         complaint = self.trouble()
         self.end()
         return complaint

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from kvist.resources.hosts.host import Host
 
 
-def around(host: Host, *, besides: str = "", switches: bool = False) -> Surroundings:
+def around(host: Host, *, besides: str = "", switches: bool = False, zones: bool = False) -> Surroundings:
     """Look around on a host; network `besides` is the one that is being changed, and is in nobody's way.
 
-    `switches` asks for the bridges of Open vSwitch too.
+    `switches` asks for the bridges of Open vSwitch too, `zones` for those of firewalld.
     """
     taken: list[tuple[Subnet, str]] = []
     bridges: dict[str, str] = {}
@@ -37,7 +37,8 @@ def around(host: Host, *, besides: str = "", switches: bool = False) -> Surround
         # Nobody can look there: libvirt will say what is in the way.
         return Surroundings(tuple(taken), bridges)
     links = _interfaces(hand, taken, {*bridges, own})
-    return Surroundings(tuple(taken), bridges, links, _switches(hand) if switches else None)
+    asked = (_switches(hand) if switches else None, _zones(hand) if zones else None)
+    return Surroundings(tuple(taken), bridges, links, *asked)
 
 
 def _interfaces(hand: Hand, taken: list[tuple[Subnet, str]], known: set[str]) -> dict[str, str]:
@@ -59,3 +60,11 @@ def _switches(hand: Hand) -> list[str] | None:
     if not hand.has("ovs-vsctl"):
         return []
     return hand.run(["ovs-vsctl", "--timeout=5", "list-br"]).text.split()
+
+
+def _zones(hand: Hand) -> list[str] | None:
+    if not hand.has("firewall-cmd"):
+        return None
+    told = hand.run(["firewall-cmd", "--get-zones"], check=False)
+    # Where it does not run, its zones are nobody's: libvirt says so when it starts the network.
+    return told.text.split() if told.code == 0 else None

@@ -60,7 +60,7 @@ def create(
     if self.host.connection.networks.exists(name):
         yield from _existing(self, name, wish, start=start, autostart=autostart)
         return
-    surroundings = around(self.host, switches=wish.mode == "ovs")
+    surroundings = around(self.host, switches=wish.mode == "ovs", zones=bool(wish.zone))
     shaping = Shaping(wish, proxying.lent(surroundings, proxy_arp, wish) if proxy_arp else surroundings)
     shaped = shaping.shaped()
     problems = [*shaping.problems, *wrong]
@@ -114,7 +114,7 @@ def _existing(self: Networks, name: str, wish: Network, *, start: bool, autostar
     if wish.mode is not None and wish.mode != mode_of(have):
         raise _other(name, f"mode is {mode_of(have)}, not {wish.mode}")
     kept = Network(**{key: value for key, value in wish.items() if key != "mode"})
-    surroundings = around(self.host, besides=name, switches=wish.mode == "ovs")
+    surroundings = around(self.host, besides=name, switches=wish.mode == "ovs", zones=bool(wish.zone))
     if wish.proxy_arp:
         surroundings = proxying.lent(surroundings, wish.proxy_arp, wish)
     shaping = Shaping(kept, surroundings, have)

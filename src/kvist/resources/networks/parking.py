@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kvist.errors import KvistError
+from kvist.errors import KvistError, Unsupported
 from kvist.host.firewall import restoring
 from kvist.resources.networks import guests
 from kvist.specs.network import Network
@@ -32,17 +32,25 @@ def parked(at: Site, name: str, *, replug: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        plugged = _plug_in_again(at, name, park, out=False, replug=replug)
+        _plug_in_again(at, name, park, out=False, replug=replug)
         if at.connection.networks.exists(park):
             at.connection.networks.stop(park)
-        # A port that is plugged in anew lacks what a forward needs of it, and libvirt calls no hook for that.
-        if plugged and at.hand.read(restoring.RESTORE) is not None:
-            at.hand.run([restoring.RESTORE], input=b"")
+        _in_force_again(at)
 
 
-def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool) -> int:
-    """Take cards off, or plug them in again: how many."""
-    connection, count = at.connection, 0
+def _in_force_again(at: Site) -> None:
+    """See to what forwards need of a port: one that is plugged in anew lacks it, and libvirt calls no hook for that."""
+    try:
+        hand = at.hand
+    except Unsupported:
+        # Nobody can look there, so kvist has put nothing there either.
+        return
+    if hand.read(restoring.RESTORE) is not None:
+        hand.run([restoring.RESTORE], input=b"")
+
+
+def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool) -> None:
+    connection = at.connection
     for document in connection.domains.both():
         if not document.live or (name not in document.live):
             continue
@@ -53,8 +61,6 @@ def _plug_in_again(at: Site, name: str, park: str, *, out: bool, replug: bool) -
                 _out(at, document.name, card, own, park)
             else:
                 _in(at, document.name, card, own, name, park, replug=replug)
-            count += 1
-    return count
 
 
 def _out(at: Site, vm: str, card: Element, own: Element | None, park: str) -> None:

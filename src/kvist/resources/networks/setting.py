@@ -96,7 +96,8 @@ def changed(self: Networks, name: str, wish: Network) -> Iterator[Step]:
     have = Network.read(base.root)
     if wish.mode is not None and wish.mode == mode_of(have):
         wish = Network(**{key: value for key, value in wish.items() if key != "mode"})
-    shaping = Shaping(wish, around(self.host, besides=name, switches=mode_of(have) == "ovs"), have)
+    others = around(self.host, besides=name, switches=mode_of(have) == "ovs", zones=bool(wish.zone))
+    shaping = Shaping(wish, others, have)
     shaped = shaping.shaped()
     if shaping.problems:
         raise Invalid(shaping.problems, hint="kvist net set --help")

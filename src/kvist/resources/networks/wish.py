@@ -42,6 +42,8 @@ class Surroundings(NamedTuple):
     """The interfaces of the host, and what kind each is; None where nobody can look."""
     switches: Sequence[str] | None = None
     """The bridges of Open vSwitch; None where there is no Open vSwitch, or nobody can look."""
+    zones: Sequence[str] | None = None
+    """The zones of firewalld; None where it does not run, or nobody can look."""
 
 
 def mode_of(net: Network) -> str:
@@ -164,6 +166,12 @@ class Shaping:
                 self._wrong(field, f'there is no interface "{name}" on the host', _there(self.around.links, field))
             elif field == "bridge" and self.around.links is not None and self.around.links[name] != "bridge":
                 self._wrong(field, f'"{name}" is no bridge', _there(self.around.links, field))
+
+        if self.wish.zone and self.around.zones is not None and self.wish.zone not in self.around.zones:
+            hint = f"firewall-cmd --permanent --new-zone={self.wish.zone} && firewall-cmd --reload"
+            self._wrong(
+                "zone", f'firewalld has no zone "{self.wish.zone}"; it has {", ".join(self.around.zones)}', hint
+            )
 
     def _check_new(self, name: str) -> None:
         if self.have is not None and self.have.bridge == name:
