@@ -30,13 +30,16 @@ class Installed(NamedTuple):
 
 
 def installed(hand: Hand) -> list[Installed]:
-    """List the rules of all cards that libvirt's filters are bound to, each chain in its order."""
+    """List the rules of all cards that libvirt's filters are bound to, each chain in its order.
+
+    Raises CommandFailed for a user who may not see them.
+    """
     found: list[Installed] = []
     if hand.has("ebtables"):
-        found += _frames(hand.run(["ebtables", "-t", "nat", "-L", "--Lc"], check=False).text)
+        found += _frames(hand.run(["ebtables", "-t", "nat", "-L", "--Lc"]).text)
     for program, version in (("iptables-save", "ip"), ("ip6tables-save", "ip6")):
         if hand.has(program):
-            found += _packets(hand.run([program, "-c", "-t", "filter"], check=False).text, version)
+            found += _packets(hand.run([program, "-c", "-t", "filter"]).text, version)
     return found
 
 

@@ -22,6 +22,8 @@ class Connection(NamedTuple):
     to: str
     sport: int
     dport: int
+    message: int
+    """The type of ICMP; -1 where it is none."""
 
 
 def denied(hand: Hand, card: Guarded) -> list[Connection]:
@@ -55,8 +57,8 @@ def _read(listing: str) -> list[Connection]:
                 # What is told twice is told of the answers the second time.
                 told.setdefault(key, value)
         if len(words) > 2 and {"src", "dst"} <= told.keys() and words[1].isdecimal():
-            ports = int(told.get("sport", "0")), int(told.get("dport", "0"))
-            found.append(Connection(words[0], int(words[1]), told["src"], told["dst"], *ports))
+            numbers = (int(told.get(key, usual)) for key, usual in (("sport", "0"), ("dport", "0"), ("type", "-1")))
+            found.append(Connection(words[0], int(words[1]), told["src"], told["dst"], *numbers))
     return found
 
 
@@ -73,7 +75,7 @@ def _fits(rule: Judgement, one: Connection) -> bool:
     return (
         version in rule.families
         and number in (0, one.number)
-        and rule.message is None
+        and (rule.message is None or rule.message[version == 6] == one.message)
         and (not rule.ports or any(first <= one.dport <= last for first, last in rule.ports))
         and (not rule.own or _inside(one.source, rule.own))
         and (not rule.peer.network or _inside(one.to, rule.peer.network))

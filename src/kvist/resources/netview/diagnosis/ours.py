@@ -27,14 +27,14 @@ def ours(vm: Machine) -> Ours:
     policy = forwards = None
     try:
         if spec.firewall or spec.groups:
-            from kvist.host.firewall import tables
+            from kvist.resources.firewall.backends.backend import chosen
             from kvist.resources.firewall.policies import Said
 
             said = Said(at)
             guest = said.guests.get(vm.name)
             found = said.policy(guest) if guest else None
             if found and found.lines and not found.off:
-                policy = tables.intact(at.hand, said.firewall())
+                policy = chosen(at).intact(at, said)
         if spec.forwards:
             from kvist.host.firewall import enforcement
             from kvist.resources.forwards.crossings import wanted
