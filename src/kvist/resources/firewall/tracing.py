@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.errors import Invalid, KvistError, Problem
-from kvist.resources.firewall.cardfilters import Filtering, Found
 from kvist.resources.firewall.policies import Card, Guest, Said, is_network
+from kvist.resources.firewall.tracedfilters import Filtering, Found
 from kvist.specs.policy import ALLOW, DENY, GROUP, HOST, NAMED, REJECT, ROUTER, WITH_PORTS, Policy, Rule, Service
 from kvist.values import Mac
 

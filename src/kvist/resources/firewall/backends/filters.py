@@ -15,7 +15,7 @@ from kvist.host.firewall.tables import NETFILTER
 from kvist.resources.changing.alteration import plan
 from kvist.resources.firewall.backends import rulesinforce
 from kvist.resources.firewall.backends.backend import InKernel, Unbound
-from kvist.resources.firewall.backends.cardfilter import CARRIED, SHUT, Row, document, leaves_open, rows, written
+from kvist.resources.firewall.backends.policyfilter import CARRIED, SHUT, Row, document, leaves_open, rows, written
 from kvist.resources.firewall.backends.walls import walls
 from kvist.resources.firewall.backends.whereabouts import Whereabouts
 from kvist.specs.nic import Nic

@@ -10,7 +10,7 @@ from kvist.resources.firewall.backends.backend import InKernel
 
 if TYPE_CHECKING:
     from kvist.host.hand import Hand
-    from kvist.resources.firewall.backends.cardfilter import Row
+    from kvist.resources.firewall.backends.policyfilter import Row
 
 NEEDED = {(version, chain) for version in ("ip", "ip6") for chain in ("FORWARD", "INPUT", "FI", "FO", "HI")}
 WAYS = {FROM: ("out", "inout"), TO: ("in", "inout")}

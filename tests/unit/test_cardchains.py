@@ -12,7 +12,7 @@ from kvist.host.firewall.cardrules import Guarded, Judgement, Peer
 from kvist.host.firewall.connections import denied, end
 from kvist.host.hand import Hand
 from kvist.host.run import Result
-from kvist.resources.firewall.backends.cardfilter import rows
+from kvist.resources.firewall.backends.policyfilter import rows
 from kvist.resources.firewall.backends.rulesinforce import missing, rules
 from kvist.values import Mac
 

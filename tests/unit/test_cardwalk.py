@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvist.host.firewall.cardfilter import ETHERNET, TRAFFIC, Frame, judge, parse
+from kvist.host.firewall.cardwalk import ETHERNET, TRAFFIC, Frame, judge, parse
 
 FRAMES = """\
 *nat

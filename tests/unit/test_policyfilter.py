@@ -13,7 +13,7 @@ from kvist.errors import Unsupported
 from kvist.host.firewall.cardrules import Guarded, Judgement, Peer
 from kvist.host.firewall.choice import filter_of
 from kvist.resources.filters.words import problems
-from kvist.resources.firewall.backends.cardfilter import Row, document, leaves_open, rows
+from kvist.resources.firewall.backends.policyfilter import Row, document, leaves_open, rows
 from kvist.resources.firewall.backends.walls import walls
 from kvist.resources.forwards.crossings import Network
 from kvist.specs.nwfilter import Filter, same_filter

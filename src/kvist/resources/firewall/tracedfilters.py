@@ -8,8 +8,8 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
 from kvist.errors import CommandFailed, Denied, Unsupported
-from kvist.host.firewall.cardfilter import CardFilters, Frame, Ruling
 from kvist.host.firewall.cardrules import NOBODY
+from kvist.host.firewall.cardwalk import CardFilters, Frame, Ruling
 from kvist.host.firewall.choice import OF_FILTER
 from kvist.resources.filters.library import Binding, Library, Placed, bindings
 from kvist.resources.filters.words import told
