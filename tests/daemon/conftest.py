@@ -64,11 +64,15 @@ class Kvist(NamedTuple):
             "XDG_STATE_HOME": str(self.home / "state"),
         }
 
-    def __call__(self, *words: str, code: int = 0, timeout: float = 120, env: Mapping[str, str] = {}) -> Result:
+    def typed(self, *words: str, timeout: float = 120, env: Mapping[str, str] = {}) -> Result:
+        """Type a line, whatever comes of it."""
         program = str(Path(sys.executable).with_name("kvist"))
-        done = run(
+        return run(
             [*self.prefix, program, *words], check=False, timeout=timeout, env={**self.env, **env}, cwd=self.home
         )
+
+    def __call__(self, *words: str, code: int = 0, timeout: float = 120, env: Mapping[str, str] = {}) -> Result:
+        done = self.typed(*words, timeout=timeout, env=env)
         assert done.code == code, f"{words}: {done.code}, not {code}\n{done.text}\n{done.err.decode()}"
         return done
 

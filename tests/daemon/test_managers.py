@@ -267,7 +267,12 @@ def test_a_manager_keeps_the_bridge_when_it_and_the_host_are_started_anew_and_gi
 @every_manager
 @pytest.mark.parametrize("kind", ["dhcp"])
 def test_a_lease_goes_on_upon_the_bridge_with_the_same_address(name: str, kind: str, house: House, line: Kvist) -> None:
-    line("bridge", "create", "br0", "--port", PORT)
+    words = ("bridge", "create", "br0", "--port", PORT)
+    if line.typed(*words).code:
+        # A lease may come after the guard has lost patience, on a busy machine: then all is as it was, for another try.
+        assert house.own() == house.before
+        until(lambda: house.on(PORT) and house.reached(), "the uplink as it was")
+        line(*words)
     until(lambda: house.leased("br0"), "a lease on the bridge")
     assert house.on("br0") and house.reached()
     line("undo")
