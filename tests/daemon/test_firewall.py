@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -221,7 +220,7 @@ def test_who_is_rejected_is_told_at_once(free: Guests) -> None:
     assert REFUSED not in by_host(free, web, 80)
     with outside(free.sandbox, "far", "10.98.0") as far:
         free.line("forward", "add", "8088", f"{WEB}:22")
-        assert REFUSED in far(sys.executable, "-c", CONNECTS, far.here, "8088", check=False).complaint
+        assert REFUSED in far("python3", "-c", CONNECTS, far.here, "8088", check=False).complaint
         free.line("forward", "remove", "8088")
 
 

@@ -52,7 +52,7 @@ CONNECTS = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.a
 @contextmanager
 def talking(guests: Guests, address: str, port: int, count: int = 1) -> Iterator[Callable[[], str]]:
     """Keep connections of the host open; gives what asks whether the first is alive."""
-    argv = [sys.executable, "-c", TALK, address, str(port), str(count)]
+    argv = ["python3", "-c", TALK, address, str(port), str(count)]
     process = spawn(guests.sandbox.enter(argv), stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None
@@ -321,7 +321,7 @@ def test_a_forwarded_connection_is_judged_by_who_began_it(free: Guests) -> None:
     with outside(free.sandbox, "far", "10.98.0") as far:
 
         def comes() -> bool:
-            return not far(sys.executable, "-c", CONNECTS, far.here, "8088", check=False).code
+            return not far("python3", "-c", CONNECTS, far.here, "8088", check=False).code
 
         free.line("forward", "add", "8088", f"{WEB}:80")
         assert comes()
