@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.daemon.policed import free, guests
+from tests.daemon.policed import free, guests, tier
 
 from kvist.host.run import Result, run
 from kvist.resources.hosts.host import Host, connect
@@ -19,7 +19,7 @@ from kvist.sandbox import sandbox as sandboxes
 from kvist.sandbox.sandbox import Sandbox
 
 Virsh = Callable[..., str]
-__all__ = ["free", "guests"]
+__all__ = ["free", "guests", "tier"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.daemon.wire import Wire, wire
@@ -31,6 +31,13 @@ class Guests(NamedTuple):
     def inside(self, name: str, script: str, *, code: int = 0) -> str:
         """Run a script in a guest, without its network."""
         return self.line("exec", name, "--no-stdin", "--", "sh", "-c", script, code=code).text
+
+    def sends(self, script: str, **like: Any) -> tuple[bool, bool]:
+        """Let APP send; tell whether it really did, and whether that got through to WEB."""
+        self.wire.forget()
+        self.inside(APP, f"({script}) >/dev/null 2>&1; true")
+        sent = self.wire.saw(tap=self.taps[APP], to=False, **like)
+        return sent, self.wire.saw(within=0.3, tap=self.taps[WEB], to=True, **like)
 
     def let(self, name: str, *lines: str) -> None:
         """Give a VM this policy and no other, as the file form has it."""
@@ -90,3 +97,12 @@ def free(guests: Guests) -> Iterator[Guests]:
     for row in guests.line.json("fw", "groups"):
         guests.line("fw", "group", "delete", row["group"], "-q")
     assert run(guests.sandbox.enter(["nft", "list", "tables"])).text.count("kvist-fw") == 0
+
+
+@pytest.fixture(scope="module")
+def tier(guests: Guests) -> Iterator[None]:
+    """A group that rules name, with one of the guests in it."""
+    guests.line("fw", "group", "create", "tier", APP)
+    yield
+    guests.line("fw", "reset", WEB, "-q")
+    guests.line("fw", "group", "delete", "tier", "-q")

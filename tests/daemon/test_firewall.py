@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -91,15 +91,6 @@ def test_the_wire_the_policy_and_the_trace_agree(
     traced = {name for name, probe in PROBES.items() if answer(guests, host, probe) == "accept"}
     assert traced == promised
     assert arrived(guests, promised) == promised
-
-
-@pytest.fixture(scope="module")
-def tier(guests: Guests) -> Iterator[None]:
-    """A group that rules name, with one of the guests in it."""
-    guests.line("fw", "group", "create", "tier", APP)
-    yield
-    guests.line("fw", "reset", WEB, "-q")
-    guests.line("fw", "group", "delete", "tier", "-q")
 
 
 def answer(guests: Guests, host: Host, probe: Probe) -> str:

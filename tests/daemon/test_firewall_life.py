@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import IO, Any
+from typing import IO
 
 import pytest
 from tests.daemon.outside import outside
@@ -154,25 +154,21 @@ def test_a_guest_can_only_be_itself(free: Guests) -> None:
     web, app, wire = free.addresses[WEB], free.addresses[APP], free.wire
     mac = free.inside(APP, "cat /sys/class/net/eth0/address").strip()
 
-    def sends(script: str, **like: Any) -> tuple[bool, bool]:
-        """Let the guest send; tell whether it really did, and whether that got through."""
-        wire.forget()
-        free.inside(APP, f"({script}) >/dev/null 2>&1; true")
-        sent = wire.saw(tap=free.taps[APP], to=False, **like)
-        return sent, wire.saw(within=0.3, tap=free.taps[WEB], to=True, **like)
-
-    assert sends(f"ping -c 1 -W 1 {web}", kind="icmp4", source=app, number=8) == (True, True)
+    assert free.sends(f"ping -c 1 -W 1 {web}", kind="icmp4", source=app, number=8) == (True, True)
     other = "192.168.122.77"
     as_other = f"ip addr add {other}/32 dev eth0; ping -c 1 -W 1 -I {other} {web}; ip addr del {other}/32 dev eth0"
-    assert sends(as_other, kind="icmp4", source=other) == (True, False)
+    assert free.sends(as_other, kind="icmp4", source=other) == (True, False)
     asks = f"arping -c 1 -w 1 -U -s {other} -I eth0 {web}"
     told = f"ip addr add {other}/32 dev eth0; {asks}; ip addr del {other}/32 dev eth0"
-    assert sends(told, kind="arp", source=other) == (True, False)
+    assert free.sends(told, kind="arp", source=other) == (True, False)
     rogue = f"echo x | nc.traditional -n -u -q 0 -w 1 -p 67 {web} 68"
-    assert sends(rogue, kind="udp4", number=68) == (True, False)
+    assert free.sends(rogue, kind="udp4", number=68) == (True, False)
     other6 = f"ip -6 addr add fd00::77 dev eth0; sleep 2; ping6 -c 1 -W 1 -I fd00::77 {SIX[WEB]}"
-    assert sends(f"{other6}; ip -6 addr del fd00::77 dev eth0", kind="icmp6", source="fd00::77", number=128)[1] is False
-    assert sends(f"ping6 -c 1 -W 1 {SIX[WEB]}", kind="icmp6", source=SIX[APP], number=128) == (True, True)
+    assert (
+        free.sends(f"{other6}; ip -6 addr del fd00::77 dev eth0", kind="icmp6", source="fd00::77", number=128)[1]
+        is False
+    )
+    assert free.sends(f"ping6 -c 1 -W 1 {SIX[WEB]}", kind="icmp6", source=SIX[APP], number=128) == (True, True)
     turned = (
         f"ip link set eth0 down; ip link set eth0 address 52:54:00:66:66:66; ip link set eth0 up; ping -c 1 -W 1 {web}"
     )

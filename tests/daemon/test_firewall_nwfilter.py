@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from tests.daemon.conftest import Kvist, Virsh
@@ -58,15 +57,6 @@ def _on_filters(line: Kvist) -> Iterator[None]:
     line("fw", "backend", "nwfilter")
     yield
     line("fw", "backend", "nft")
-
-
-@pytest.fixture(scope="module")
-def tier(guests: Guests) -> Iterator[None]:
-    """A group that rules name, with one of the guests in it."""
-    guests.line("fw", "group", "create", "tier", APP)
-    yield
-    guests.line("fw", "reset", WEB, "-q")
-    guests.line("fw", "group", "delete", "tier", "-q")
 
 
 @pytest.mark.parametrize("lines", MATRIX, ids="; ".join)
@@ -170,24 +160,16 @@ def test_who_is_rejected_is_told_so(free: Guests) -> None:
 
 def test_a_guest_can_only_be_itself(free: Guests) -> None:
     free.line("fw", "antispoof", APP)
-    web, app, wire = free.addresses[WEB], free.addresses[APP], free.wire
-
-    def sends(script: str, **like: Any) -> tuple[bool, bool]:
-        """Let the guest send; tell whether it really did, and whether that got through."""
-        wire.forget()
-        free.inside(APP, f"({script}) >/dev/null 2>&1; true")
-        sent = wire.saw(tap=free.taps[APP], to=False, **like)
-        return sent, wire.saw(within=0.3, tap=free.taps[WEB], to=True, **like)
-
-    assert sends(f"ping -c 1 -W 1 {web}", kind="icmp4", source=app, number=8) == (True, True)
+    web, app = free.addresses[WEB], free.addresses[APP]
+    assert free.sends(f"ping -c 1 -W 1 {web}", kind="icmp4", source=app, number=8) == (True, True)
     other = "192.168.122.77"
     as_other = f"ip addr add {other}/32 dev eth0; ping -c 1 -W 1 -I {other} {web}; ip addr del {other}/32 dev eth0"
-    assert sends(as_other, kind="icmp4", source=other) == (True, False)
+    assert free.sends(as_other, kind="icmp4", source=other) == (True, False)
     asks = f"arping -c 1 -w 1 -U -s {other} -I eth0 {web}"
     told = f"ip addr add {other}/32 dev eth0; {asks}; ip addr del {other}/32 dev eth0"
-    assert sends(told, kind="arp", source=other) == (True, False)
+    assert free.sends(told, kind="arp", source=other) == (True, False)
     serves = f"echo x | nc.traditional -n -u -q 0 -w 1 -p 67 {web} 68"
-    assert sends(serves, kind="udp4", source=app, number=68) == (True, False)
+    assert free.sends(serves, kind="udp4", source=app, number=68) == (True, False)
 
 
 def test_a_guest_that_has_never_run_is_known_by_what_is_reserved_for_it(free: Guests, virsh: Virsh) -> None:

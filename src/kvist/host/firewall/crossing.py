@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from kvist.host.firewall.nft import Chain, Hook, Map, Rule, Table, address, interface, mark, number, one_of
 from kvist.values import Mac, PortRange
-
-if TYPE_CHECKING:
-    pass
 
 TABLE = "kvist"
 OURS = 0x08000000

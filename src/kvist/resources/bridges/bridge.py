@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
@@ -16,9 +16,6 @@ from kvist.resources.bridges.users import users
 from kvist.resources.bridges.wish import Wish
 from kvist.resources.hosts.holding import Holding
 from kvist.values import Duration
-
-if TYPE_CHECKING:
-    pass
 
 NEW = Ask("name of the bridge", metavar="NAME")
 NAME = Ask("name of the bridge", metavar="NAME", complete="bridge")

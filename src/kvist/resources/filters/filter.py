@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 from uuid import uuid4
 
 from kvist.engine.ask import Ask
@@ -24,9 +24,6 @@ from kvist.specs.nwfilter_protocols import PROTOCOLS, ProtocolName
 from kvist.specs.nwfilter_values import CHAIN, FILTER_NAME
 from kvist.xml.document import Document
 from kvist.xml.options import nearest
-
-if TYPE_CHECKING:
-    pass
 
 WHICH = Ask("name of the filter", metavar="NAME", complete="filter")
 OTHER = Ask("name of the filter that is included", metavar="OTHER", complete="filter")

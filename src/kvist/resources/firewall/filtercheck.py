@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Wrong(NamedTuple):
-    """One thing that is wrong, and what mends it."""
+    """One thing that is wrong, or worth knowing, and what mends it."""
 
     object: str
     what: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.operation import operation
@@ -25,9 +25,6 @@ from kvist.resources.hosts.holding import Holding
 from kvist.resources.steps.firewall import judges, knowing
 from kvist.specs.policy import ALLOW, DENY, GROUP, REJECT, Policy
 from kvist.values import Duration
-
-if TYPE_CHECKING:
-    pass
 
 Whose = Annotated[str, Ask("the VM, or group:NAME for all its members", metavar="VM", complete="policed")]
 Names = Annotated[tuple[str, ...], Ask("the VMs, or group:NAME", metavar="VM", complete="policed")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.journal import DONE, RUNNING, Entry, Journal
@@ -14,9 +14,6 @@ from kvist.engine.step import Change
 from kvist.engine.undo import Reversal
 from kvist.errors import Conflict, NotFound
 from kvist.resources.hosts.holding import Holding
-
-if TYPE_CHECKING:
-    pass
 
 
 class LogRow(NamedTuple):

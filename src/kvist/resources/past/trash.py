@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from kvist.engine.ask import Ask
 from kvist.engine.journal import Entry, Journal
@@ -18,9 +18,6 @@ from kvist.resources.past.retiring import machine_of, name_of, volumes_of
 from kvist.resources.steps.storage import DeleteVolume
 from kvist.resources.steps.trash import Discard
 from kvist.values import Duration, Size
-
-if TYPE_CHECKING:
-    pass
 
 
 class TrashRow(NamedTuple):
